@@ -1,0 +1,1 @@
+"""A throwaway Kubernetes and its images for one Linux machine."""
