@@ -1,0 +1,62 @@
+"""The namespace of one stack: Pod Security "restricted", no traffic but what is allowed, DNS.
+
+Leaves out the flows between components; each server allows its own clients (network_policy.py).
+"""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+# A policy sees the DNS pods' own port, which is above 1024 where they may not bind 53.
+DNS_PORTS = (53, 1053)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamespaceArgs:
+    name: str
+    """Name of the namespace; changing it replaces everything inside."""
+
+
+class Namespace(pulumi.ComponentResource):
+    name: pulumi.Output[str]
+    """Name of the namespace; whatever uses it is created after it."""
+
+    def __init__(
+        self, name: str, args: NamespaceArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("nextstack:index:Namespace", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        levels = {
+            f"pod-security.kubernetes.io/{mode}": "restricted"
+            for mode in ("enforce", "audit", "warn")
+        }
+        namespace = k8s.core.v1.Namespace(
+            f"{name}-namespace", metadata={"name": args.name, "labels": levels}, opts=child
+        )
+        self.name = namespace.metadata.name
+        k8s.networking.v1.NetworkPolicy(
+            f"{name}-deny",
+            metadata={"namespace": self.name},
+            spec={"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
+            opts=child,
+        )
+        k8s.networking.v1.NetworkPolicy(
+            f"{name}-dns",
+            metadata={"namespace": self.name},
+            spec={
+                "pod_selector": {},
+                "policy_types": ["Egress"],
+                "egress": [
+                    {
+                        "ports": [
+                            {"port": port, "protocol": protocol}
+                            for port in DNS_PORTS
+                            for protocol in ("UDP", "TCP")
+                        ]
+                    }
+                ],
+            },
+            opts=child,
+        )
+        self.register_outputs({"name": self.name})

@@ -1,0 +1,50 @@
+"""Which pods may talk to which: a client carries a label, the server says what that label opens.
+
+Leaves out enforcement, which is the cluster's network plugin's.
+"""
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+
+def reaches(*servers: str) -> dict[str, str]:
+    """Labels of a client pod that may open connections to `servers`."""
+    return {f"nextstack/reaches-{server}": "true" for server in servers}
+
+
+def allow_clients(
+    server: str,
+    server_labels: dict[str, str],
+    ports: list[int],
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Opens `ports` of the server's pods to the namespace's pods labelled `reaches(server)`.
+
+    Two policies, because the namespace denies both directions by default.
+    """
+    clients: k8s.meta.v1.LabelSelectorArgsDict = {"match_labels": reaches(server)}
+    servers: k8s.meta.v1.LabelSelectorArgsDict = {"match_labels": server_labels}
+    tcp: list[k8s.networking.v1.NetworkPolicyPortArgsDict] = [
+        {"port": port, "protocol": "TCP"} for port in ports
+    ]
+    k8s.networking.v1.NetworkPolicy(
+        f"{server}-from-clients",
+        metadata={"namespace": namespace},
+        spec={
+            "pod_selector": servers,
+            "policy_types": ["Ingress"],
+            "ingress": [{"from_": [{"pod_selector": clients}], "ports": tcp}],
+        },
+        opts=opts,
+    )
+    k8s.networking.v1.NetworkPolicy(
+        f"{server}-to-server",
+        metadata={"namespace": namespace},
+        spec={
+            "pod_selector": clients,
+            "policy_types": ["Egress"],
+            "egress": [{"to": [{"pod_selector": servers}], "ports": tcp}],
+        },
+        opts=opts,
+    )

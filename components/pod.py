@@ -1,0 +1,41 @@
+"""What every pod of the platform has in common: unprivileged, read-only, without a token.
+
+Leaves out what differs: images, commands, volumes and resources are each component's own.
+"""
+
+import pulumi_kubernetes as k8s
+
+CONTAINER_SECURITY: k8s.core.v1.SecurityContextArgsDict = {
+    "allow_privilege_escalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "read_only_root_filesystem": True,
+}
+"""Each container's `security_context`; the pod's part is in `unprivileged`."""
+
+
+def labels(component: str, instance: str) -> dict[str, str]:
+    """The labels that select one component's pods; part of immutable selectors."""
+    return {"app.kubernetes.io/name": component, "app.kubernetes.io/instance": instance}
+
+
+def unprivileged(
+    uid: int, gid: int, spec: k8s.core.v1.PodSpecArgsDict
+) -> k8s.core.v1.PodSpecArgsDict:
+    """`spec` with all that Pod Security "restricted" asks of a pod, and no way to the API.
+
+    Volumes are owned by `gid`. Only their top folder is checked, because a recursive chmod would
+    add group-write to PostgreSQL's data, which it then refuses to open.
+    """
+    return {
+        **spec,
+        "automount_service_account_token": False,
+        "enable_service_links": False,
+        "security_context": {
+            "run_as_non_root": True,
+            "run_as_user": uid,
+            "run_as_group": gid,
+            "fs_group": gid,
+            "fs_group_change_policy": "OnRootMismatch",
+            "seccomp_profile": {"type": "RuntimeDefault"},
+        },
+    }

@@ -1,0 +1,149 @@
+"""One stack's configuration as typed data: every key read, checked and refused at once.
+
+Names, types, descriptions and defaults of the keys are in Pulumi.yaml; the dataclasses of the
+components say who reads what. Leaves out the values of secrets, which stay outputs.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import Field, fields, is_dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+UNPREFIXED = {"prefix": ""}
+"""Metadata of a field whose keys are not prefixed by its name."""
+
+
+class ConfigError(ValueError):
+    """Every problem of a configuration in one message."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        super().__init__(f"the stack's configuration has {count}:{lines}")
+
+
+def refuse(problems: list[str]) -> None:
+    """Raises all `problems` of a dataclass; each starts with the name of the field at fault."""
+    if problems:
+        raise ConfigError(problems)
+
+
+def load(cls: type[T], given: Mapping[str, str], prefix: str = "") -> T:
+    """Builds `cls` from `given` (key without the project's name, to text as the engine has it).
+
+    A field that is a dataclass groups keys: `pool.max_clients` is read from `poolMaxClients`.
+    Raises ConfigError with all problems: unknown and missing keys, wrong types, refused values.
+    """
+    known = keys(cls, prefix)
+    problems = [
+        f"{key} is not a key of Pulumi.yaml{_nearest(key, known)}; remove or rename it"
+        for key in sorted(given.keys() - known.keys())
+    ]
+    loaded = _read(cls, prefix, given, problems)
+    refuse(problems)
+    return cast(T, loaded)
+
+
+def keys(cls: type, prefix: str = "") -> dict[str, Any]:
+    """The configuration keys that `cls` reads, each with its Python type."""
+    hints = get_type_hints(cls)
+    found: dict[str, Any] = {}
+    for field in fields(cls):
+        key, hint = _key(prefix, field), hints[field.name]
+        found |= keys(cast(type, hint), key) if is_dataclass(hint) else {key: hint}
+    return found
+
+
+def _key(prefix: str, field: Field[Any]) -> str:
+    return camel_case(prefix, field.metadata.get("prefix", field.name))
+
+
+def camel_case(prefix: str, name: str) -> str:
+    """The key of a field: ("pool", "max_clients") is poolMaxClients."""
+    head, *tail = f"{prefix}_{name}".strip("_").split("_")
+    return head + "".join(word[:1].upper() + word[1:] for word in tail)
+
+
+def _read(cls: type, prefix: str, given: Mapping[str, str], problems: list[str]) -> object:
+    """An instance of `cls`; None after adding to `problems`."""
+    before = len(problems)
+    hints = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for field in fields(cls):
+        key, hint = _key(prefix, field), hints[field.name]
+        if is_dataclass(hint):
+            values[field.name] = _read(cast(type, hint), key, given, problems)
+        elif key not in given:
+            problems.append(f"{key} is missing; set it with: pulumi config set {key} <value>")
+        else:
+            try:
+                values[field.name] = _parse(given[key], hint)
+            except ValueError as error:
+                problems.append(f"{key} {error}")
+    if len(problems) > before:
+        return None
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        problems.extend(_named(prefix, problem) for problem in error.problems)
+        return None
+
+
+def _named(prefix: str, problem: str) -> str:
+    """`problem` with the field's name at its start replaced by the configuration key."""
+    name, rest = problem.split(" ", 1)
+    return f"{camel_case(prefix, name)} {rest}"
+
+
+def _parse(text: str, hint: Any) -> Any:
+    """`text` as the type `hint`; raises ValueError with what follows the key in a message."""
+    if hint is bool:
+        return _choice(text, {"true": True, "false": False})
+    if hint is int:
+        if not text.removeprefix("-").isdecimal():
+            raise ValueError(f"has the wrong type: got {text!r}, allowed a whole number")
+        return int(text)
+    if get_origin(hint) is tuple:
+        return tuple(_json(text, list, "a list"))
+    if get_origin(hint) is dict:
+        item = get_args(hint)[1]
+        values = cast(dict[str, Any], _json(text, dict, "an object"))
+        return {name: _item(name, value, item) for name, value in values.items()}
+    if issubclass(hint, StrEnum):
+        return _choice(text, {choice.value: choice for choice in hint})
+    return text
+
+
+def _choice(text: str, choices: Mapping[str, Any]) -> Any:
+    if text not in choices:
+        raise ValueError(f"is not allowed: got {text!r}, allowed {', '.join(choices)}")
+    return choices[text]
+
+
+def _json(text: str, kind: type, wanted: str) -> Any:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if not isinstance(value, kind):
+        raise ValueError(f"has the wrong type: got {text!r}, allowed {wanted}")
+    return cast(Any, value)
+
+
+def _item(name: str, value: Any, kind: type) -> Any:
+    """A value of an object: numbers and booleans may stand where text is asked for, as in YAML."""
+    if kind is str and isinstance(value, bool | int | str):
+        return json.dumps(value) if isinstance(value, bool | int) else value
+    if not isinstance(value, kind):
+        raise ValueError(f".{name} has the wrong type: got {value!r}, allowed {kind.__name__}")
+    return value
+
+
+def _nearest(key: str, known: Mapping[str, object]) -> str:
+    match = get_close_matches(key, known, n=1)
+    return f", did you mean {match[0]}?" if match else ""

@@ -1,0 +1,1 @@
+"""The program without an engine: its graph as data, and what can be made of it."""

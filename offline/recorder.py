@@ -1,0 +1,179 @@
+"""Runs a Pulumi program without an engine and keeps what it registers, as plain data.
+
+Leaves out what the engine does with it: no state, no diff, no provider, no network.
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+import runpy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pulumi
+import yaml
+from pulumi.runtime import mocks, rpc, stack
+from pulumi.runtime.proto import resource_pb2
+
+ROOT = Path(__file__).parent.parent
+PROJECT: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+
+os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"  # an Output in an f-string raises
+
+Generate = Callable[[str, str, dict[str, Any]], str]
+"""Gives a random resource's value, from its type's last word, its name and its inputs."""
+
+
+def invented(kind: str, name: str, inputs: dict[str, Any]) -> str:
+    """A value of the right form that anybody can compute from the name: for tests and previews."""
+    digest = hashlib.sha256(name.encode())
+    if kind == "RandomBytes":
+        return base64.b64encode(digest.digest()).decode()
+    return (digest.hexdigest() * 4)[: inputs["length"]]
+
+
+class Providers(mocks.Mocks):
+    """Answers for the providers: generated secrets, and the names that Kubernetes objects get."""
+
+    def __init__(self, generate: Generate = invented, preview: bool = False) -> None:
+        self._generate = generate
+        self._preview = preview
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        state: dict[str, Any] = dict(args.inputs)
+        kind = args.typ.rsplit(":", 1)[1]
+        value = {"RandomPassword": "result", "RandomBytes": "base64"}.get(kind)
+        if value and not self._preview:
+            # Mocks ignore which outputs a schema calls secret.
+            state[value] = pulumi.Output.secret(self._generate(kind, args.name, args.inputs))
+        if args.typ.startswith("kubernetes:"):
+            state["metadata"] = {"name": args.name} | state.get("metadata", {})
+        return f"{args.name}-id", state
+
+    def call(self, args: mocks.MockCallArgs) -> Any:
+        raise NotImplementedError(f"the program may look nothing up: {args.token}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """One resource as the engine would have received it; wire form, so keys are camelCase."""
+
+    type: str
+    name: str
+    parent: str
+    """URN of the parent; empty for the stack."""
+    provider: str
+    protect: bool
+    depends_on: tuple[str, ...]
+    """URNs of all resources that come first, by reference or by option."""
+    inputs: dict[str, Any]
+    """Plain values; secrets are unwrapped, see `secrets`."""
+    secrets: dict[str, Any]
+    """The same with secrets still wrapped (`rpc.is_rpc_secret`)."""
+    urn: str
+
+
+@dataclass
+class Graph:
+    """Everything that one run of the program registered, in order."""
+
+    resources: list[Registered] = field(default_factory=lambda: list[Registered]())
+    outputs: dict[str, dict[str, Any]] = field(default_factory=lambda: dict[str, dict[str, Any]]())
+    """Outputs by the name of the component or stack; secrets are still wrapped."""
+
+    def all(self, kind: str) -> list[Registered]:
+        """The resources whose type ends with `kind`."""
+        return [r for r in self.resources if r.type.endswith(f":{kind}")]
+
+    def one(self, kind: str, name: str = "") -> Registered:
+        """The only resource whose type ends with `kind` and whose name contains `name`."""
+        found = [r for r in self.all(kind) if name in r.name]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} resources are a {kind} {name}: {found}")
+        return found[0]
+
+
+class Recorder(mocks.MockMonitor):
+    """A monitor that keeps what the SDK asks the engine to register."""
+
+    def __init__(self, provider: mocks.Mocks) -> None:
+        super().__init__(provider)
+        self.graph = Graph()
+
+    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:
+        response = cast(Any, super()).RegisterResource(request)
+        wire = rpc.deserialize_properties(request.object, keep_unknowns=True)
+        self.graph.resources.append(
+            Registered(
+                type=request.type,
+                name=request.name,
+                parent=request.parent,
+                provider=request.provider,
+                protect=request.protect,
+                depends_on=tuple(sorted(request.dependencies)),
+                inputs=cast(dict[str, Any], plain(wire)),
+                secrets=wire,
+                urn=response.urn,
+            )
+        )
+        return response
+
+    def RegisterResourceOutputs(self, request: resource_pb2.RegisterResourceOutputsRequest) -> Any:
+        name = request.urn.rsplit("::", 1)[1]
+        self.graph.outputs[name] = rpc.deserialize_properties(request.outputs, keep_unknowns=True)
+        return cast(Any, super()).RegisterResourceOutputs(request)
+
+
+def plain(value: Any) -> Any:
+    """`value` without the wrapping of secrets, at any depth."""
+    value = rpc.unwrap_rpc_secret(value)
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in cast(dict[str, Any], value).items()}
+    if isinstance(value, list):
+        return [plain(v) for v in cast(list[Any], value)]
+    return value
+
+
+def record(
+    program: Callable[[], object],
+    provider: mocks.Mocks,
+    config: Mapping[str, str] | None = None,
+    stack_name: str = "test",
+    preview: bool = False,
+    secret_keys: list[str] | None = None,
+) -> Graph:
+    """Registers `program` and its stack outputs, in an event loop and context of its own."""
+    recorder = Recorder(provider)
+
+    def run() -> None:
+        program()
+        root = pulumi.runtime.get_root_resource()
+        assert isinstance(root, stack.Stack)
+        root.register_outputs(root.outputs)
+
+    async def main() -> None:
+        mocks.set_mocks(provider, PROJECT["name"], stack_name, preview, monitor=recorder)
+        await stack.run_pulumi_func(run)
+
+    pulumi.runtime.set_all_config(dict(config or {}), secret_keys or [])
+    asyncio.run(main())
+    return recorder.graph
+
+
+def program() -> None:
+    """The committed program."""
+    runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+
+def stack_settings(stack_name: str, **overrides: Any) -> dict[str, str]:
+    """A committed stack's configuration as the engine hands it over, defaults included."""
+    project = PROJECT["name"]
+    declared: dict[str, Any] = PROJECT["config"]
+    values = {f"{project}:{k}": v["default"] for k, v in declared.items() if "default" in v}
+    values |= yaml.safe_load((ROOT / f"Pulumi.{stack_name}.yaml").read_text())["config"]
+    values |= {f"{project}:{k}": v for k, v in overrides.items()}
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}

@@ -1,0 +1,50 @@
+"""What the unit tests share: the graph of a component or of a committed stack."""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+
+from components.stack_config import camel_case, keys, load
+from offline.recorder import (
+    PROJECT,
+    ROOT,
+    Graph,
+    Providers,
+    program,
+    record,
+    stack_settings,
+)
+
+T = TypeVar("T")
+
+STACKS = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+
+
+def deploy(function: Callable[[], object], preview: bool = False) -> Graph:
+    """The graph of a part of the program."""
+    return record(function, Providers(preview=preview), preview=preview)
+
+
+def deploy_stack(stack_name: str, preview: bool = False, **overrides: Any) -> Graph:
+    """The graph of the whole program under a committed stack file, with keys changed."""
+    settings = stack_settings(stack_name, **overrides)
+    return record(program, Providers(preview=preview), settings, stack_name, preview)
+
+
+def knobs(cls: type[T], prefix: str, stack_name: str = "dev", **changes: Any) -> T:
+    """A component's configuration as a committed stack has it, with fields changed."""
+    project, wanted = f"{PROJECT['name']}:", keys(cls, prefix)
+    given = {k.removeprefix(project): v for k, v in stack_settings(stack_name).items()}
+    given |= {camel_case(prefix, name): _text(value) for name, value in changes.items()}
+    return load(cls, {k: v for k, v in given.items() if k in wanted}, prefix)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@pytest.fixture(params=STACKS)
+def stack_name(request: pytest.FixtureRequest) -> str:
+    return request.param
