@@ -44,15 +44,21 @@ class Providers(mocks.Mocks):
         self._preview = preview
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
-        state: dict[str, Any] = dict(args.inputs)
+        inputs = cast(Any, args).inputs
+        state: dict[str, Any] = dict(inputs)
         kind = args.typ.rsplit(":", 1)[1]
         value = {"RandomPassword": "result", "RandomBytes": "base64"}.get(kind)
         if value and not self._preview:
             # Mocks ignore which outputs a schema calls secret.
-            state[value] = pulumi.Output.secret(self._generate(kind, args.name, args.inputs))
+            state[value] = pulumi.Output.secret(self._generate(kind, args.name, inputs))
         if args.typ.startswith("kubernetes:"):
-            state["metadata"] = {"name": args.name} | state.get("metadata", {})
+            metadata: dict[str, Any] = plain(state.get("metadata", {}))
+            state["metadata"] = {"name": self.object_name(kind, args.name, inputs)} | metadata
         return f"{args.name}-id", state
+
+    def object_name(self, kind: str, name: str, inputs: dict[str, Any]) -> str:
+        """The name of a Kubernetes object whose inputs name none."""
+        return name
 
     def call(self, args: mocks.MockCallArgs) -> Any:
         raise NotImplementedError(f"the program may look nothing up: {args.token}")
@@ -75,6 +81,8 @@ class Registered:
     secrets: dict[str, Any]
     """The same with secrets still wrapped (`rpc.is_rpc_secret`)."""
     urn: str
+    object_name: str
+    """Name of the Kubernetes object; empty for everything else."""
 
 
 @dataclass
@@ -105,8 +113,14 @@ class Recorder(mocks.MockMonitor):
         self.graph = Graph()
 
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:
+        urn = self.make_urn(request.parent, request.type, request.name)
+        if urn in self.resources:
+            raise ValueError(f"two resources have the same URN: {urn}; rename one of them")
         response = cast(Any, super()).RegisterResource(request)
         wire = rpc.deserialize_properties(request.object, keep_unknowns=True)
+        object_name = ""
+        if request.type.startswith("kubernetes:"):
+            object_name = cast(Any, self.resources[urn]).state["metadata"]["name"]
         self.graph.resources.append(
             Registered(
                 type=request.type,
@@ -117,10 +131,17 @@ class Recorder(mocks.MockMonitor):
                 depends_on=tuple(sorted(request.dependencies)),
                 inputs=cast(dict[str, Any], plain(wire)),
                 secrets=wire,
-                urn=response.urn,
+                urn=urn,
+                object_name=object_name,
             )
         )
         return response
+
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        """The engine's form: all types from the outermost component down to the resource."""
+        outer = parent.split("::")[2] if parent else "pulumi:pulumi:Stack"
+        types = type_ if outer == "pulumi:pulumi:Stack" else f"{outer}${type_}"
+        return f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{types}::{name}"
 
     def RegisterResourceOutputs(self, request: resource_pb2.RegisterResourceOutputsRequest) -> Any:
         name = request.urn.rsplit("::", 1)[1]
@@ -129,8 +150,10 @@ class Recorder(mocks.MockMonitor):
 
 
 def plain(value: Any) -> Any:
-    """`value` without the wrapping of secrets, at any depth."""
+    """`value` without the wrapping of secrets, at any depth, and whole numbers as integers."""
     value = rpc.unwrap_rpc_secret(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # the wire knows only floats; Kubernetes refuses 3.0 for an integer
     if isinstance(value, dict):
         return {k: plain(v) for k, v in cast(dict[str, Any], value).items()}
     if isinstance(value, list):
