@@ -5,7 +5,7 @@ components say who reads what. Leaves out the values of secrets, which stay outp
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import Field, fields, is_dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -15,6 +15,10 @@ T = TypeVar("T")
 
 UNPREFIXED = {"prefix": ""}
 """Metadata of a field whose keys are not prefixed by its name."""
+
+
+SECRET = {"secret": True}
+"""Metadata of a field whose key has to be encrypted, and whose value no message repeats."""
 
 
 class ConfigError(ValueError):
@@ -33,16 +37,27 @@ def refuse(problems: list[str]) -> None:
         raise ConfigError(problems)
 
 
-def load(cls: type[T], given: Mapping[str, str], prefix: str = "") -> T:
+def load(
+    cls: type[T],
+    given: Mapping[str, str],
+    encrypted: Collection[str] = (),
+    prefix: str = "",
+) -> T:
     """Builds `cls` from `given` (key without the project's name, to text as the engine has it).
 
-    A field that is a dataclass groups keys: `pool.max_clients` is read from `poolMaxClients`.
+    `encrypted` names the keys that the stack file holds as ciphertext. A field that is a dataclass
+    groups keys: `pool.max_clients` is read from `poolMaxClients`.
     Raises ConfigError with all problems: unknown and missing keys, wrong types, refused values.
     """
     known = keys(cls, prefix)
     problems = [
         f"{key} is not a key of Pulumi.yaml{_nearest(key, known)}; remove or rename it"
         for key in sorted(given.keys() - known.keys())
+    ]
+    problems += [
+        f"{key} is not encrypted; set it with: pulumi config set --secret --path {key}.NAME value"
+        for key in sorted(secret_keys(cls, prefix) - set(encrypted))
+        if given.get(key, "{}") != "{}"
     ]
     loaded = _read(cls, prefix, given, problems)
     refuse(problems)
@@ -56,6 +71,19 @@ def keys(cls: type, prefix: str = "") -> dict[str, Any]:
     for field in fields(cls):
         key, hint = _key(prefix, field), hints[field.name]
         found |= keys(cast(type, hint), key) if is_dataclass(hint) else {key: hint}
+    return found
+
+
+def secret_keys(cls: type, prefix: str = "") -> set[str]:
+    """Those of `keys` that a stack file may hold only as ciphertext (SC-2)."""
+    hints = get_type_hints(cls)
+    found: set[str] = set()
+    for field in fields(cls):
+        key, hint = _key(prefix, field), hints[field.name]
+        if is_dataclass(hint):
+            found |= secret_keys(cast(type, hint), key)
+        elif field.metadata.get("secret"):
+            found.add(key)
     return found
 
 
@@ -97,11 +125,15 @@ def _read(cls: type, prefix: str, given: Mapping[str, str], problems: list[str])
 def _named(prefix: str, problem: str) -> str:
     """`problem` with the field's name at its start replaced by the configuration key."""
     name, rest = problem.split(" ", 1)
-    return f"{camel_case(prefix, name)} {rest}"
+    field, dot, item = name.partition(".")
+    return f"{camel_case(prefix, field)}{dot}{item} {rest}"
 
 
 def _parse(text: str, hint: Any) -> Any:
-    """`text` as the type `hint`; raises ValueError with what follows the key in a message."""
+    """`text` as the type `hint`; raises ValueError with what follows the key in a message.
+
+    Objects are not repeated in messages, because some hold secrets.
+    """
     if hint is bool:
         return _choice(text, {"true": True, "false": False})
     if hint is int:
@@ -131,7 +163,7 @@ def _json(text: str, kind: type, wanted: str) -> Any:
     except json.JSONDecodeError:
         value = None
     if not isinstance(value, kind):
-        raise ValueError(f"has the wrong type: got {text!r}, allowed {wanted}")
+        raise ValueError(f"has the wrong type: got {len(text)} characters, allowed {wanted}")
     return cast(Any, value)
 
 
@@ -139,8 +171,10 @@ def _item(name: str, value: Any, kind: type) -> Any:
     """A value of an object: numbers and booleans may stand where text is asked for, as in YAML."""
     if kind is str and isinstance(value, bool | int | str):
         return json.dumps(value) if isinstance(value, bool | int) else value
-    if not isinstance(value, kind):
-        raise ValueError(f".{name} has the wrong type: got {value!r}, allowed {kind.__name__}")
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(
+            f"has the wrong type at {name}: got a {type(value).__name__}, allowed {kind.__name__}"
+        )
     return value
 
 
