@@ -1,0 +1,263 @@
+"""Container images of the dev stack, made of the Debian packages in images.toml.
+
+Leaves out the application's image, in image_app.py, and how images get into a cluster.
+"""
+
+import fcntl
+import fnmatch
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import tomllib
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from local import image_archive, image_packages
+from local.image_archive import Image, Layer, LayerWriter
+from local.image_packages import Package, Suite
+from local.progress import Step, step
+
+TABLE = Path(__file__).with_name("images.toml")
+REGISTRY = "localhost/nextstack"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+# Debian moved these into /usr; the base has links in their place.
+MERGED = ("bin/", "lib/", "lib64/", "sbin/")
+# Without this file glibc asks the name server before /etc/hosts.
+NAME_SERVICES = b"passwd: files\ngroup: files\nhosts: files dns\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    packages: Sequence[str]
+    """What every image has."""
+    present: Sequence[str]
+    """What no image has, although packages depend on it."""
+    omitted: Sequence[str]
+    """Patterns of files to leave out."""
+    kept: Sequence[str]
+    """Patterns of files to keep although they are omitted."""
+    links: Mapping[str, str]
+    """Symbolic links to make: path and target."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    tag: str
+    suite: str
+    """Debian release that the packages come from."""
+    packages: Sequence[str]
+    at_least: Mapping[str, str]
+    """Oldest version allowed, by package."""
+    uid: int
+    gid: int
+    path: Sequence[str] = ()
+    """Folders of programs that go before the usual ones."""
+    directories: Sequence[str] = ()
+    """Empty folders that belong to the user."""
+    stop_signal: str = "SIGTERM"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    base: Base
+    images: Mapping[str, Recipe]
+
+
+@cache
+def table() -> Table:
+    content = tomllib.loads(TABLE.read_text())
+    recipes = {name: Recipe(**entry) for name, entry in content["images"].items()}
+    return Table(base=Base(**content["base"]), images=recipes)
+
+
+def ref(name: str) -> str:
+    """Under which the cluster finds the image."""
+    return f"{REGISTRY}/{name}:{recipe(name).tag}"
+
+
+def recipe(name: str) -> Recipe:
+    recipes = table().images
+    if name not in recipes:
+        raise ValueError(
+            f"no such image: got {name!r}, allowed {', '.join(sorted(recipes))}; "
+            "choose one, or describe it in local/images.toml"
+        )
+    return recipes[name]
+
+
+def ensure(names: Iterable[str]) -> dict[str, Path]:
+    """Builds the images that are missing; returns the archive of each."""
+    archives = {name: _archive(name) for name in names}
+    if all(archive.exists() for archive in archives.values()):
+        return archives
+    with locked(cache_folder() / "images"):
+        missing = [name for name, archive in archives.items() if not archive.exists()]
+        if missing:
+            _build({name: archives[name] for name in missing})
+    return archives
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "nextstack"
+
+
+@contextmanager
+def locked(folder: Path) -> Generator[None]:
+    """Keeps a second run out of the folder while the body runs; the kernel lets go if it dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def config(name: str) -> dict[str, object]:
+    """What the image says about how to run it, as the OCI image specification names it."""
+    made = recipe(name)
+    return {
+        "User": f"{made.uid}:{made.gid}",
+        "Env": [f"PATH={':'.join([*made.path, PATH])}", "LANG=C.UTF-8"],
+        "StopSignal": made.stop_signal,
+    }
+
+
+def _archive(name: str) -> Path:
+    return cache_folder() / "images" / f"{name}-{_key(name)}.tar"
+
+
+def _key(name: str) -> str:
+    """Changes with the recipe and with the code that follows it."""
+    modules = (__file__, image_archive.__file__, image_packages.__file__)
+    hashed = hashlib.sha256(json.dumps([asdict(table().base), asdict(recipe(name))]).encode())
+    for module in modules:
+        hashed.update(Path(module).read_bytes())
+    return hashed.hexdigest()[:16]
+
+
+def _build(archives: Mapping[str, Path]) -> None:
+    folder = cache_folder() / "images"
+    for left in [*folder.glob("build-*"), *folder.glob("*.partial")]:
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    suites = sorted({recipe(name).suite for name in archives})
+    with (
+        tempfile.TemporaryDirectory(dir=folder, prefix="build-") as scratch,
+        step("container images", total=len(archives)) as shown,
+        # The suites do not need each other, and most of the work is done outside Python's lock.
+        ThreadPoolExecutor(len(suites)) as threads,
+    ):
+
+        def build(suite: str) -> None:
+            _build_suite(suite, archives, Path(scratch), shown)
+
+        for _ in threads.map(build, suites):
+            pass
+
+
+def _build_suite(suite: str, archives: Mapping[str, Path], scratch: Path, shown: Step) -> None:
+    base = table().base
+    source = Suite(name=suite, root=cache_folder() / "apt" / suite, present=base.present)
+    shown.update(detail=f"package lists of Debian {suite}")
+    source.update()
+    names = [name for name in archives if recipe(name).suite == suite]
+    shown.update(detail=f"packages of {', '.join(names)}")
+    source.fetch(
+        [*base.packages, *(package for name in names for package in recipe(name).packages)]
+    )
+    base_packages = source.closure(base.packages)
+    base_layer = _base_layer(base_packages, scratch / f"base-{suite}.tar")
+    for name in names:
+        made, archive = recipe(name), archives[name]
+        shown.update(detail=name)
+        packages = source.closure([*base.packages, *made.packages])
+        versions = {package.name: package.version for package in packages}
+        image_packages.check_floors(versions, made.at_least)
+        own = [package for package in packages if package not in base_packages]
+        layer = _image_layer(name, own, scratch / f"{name}.tar")
+        image_archive.pack(_image(ref(name), config(name), [base_layer, layer]), archive)
+        layer.file.unlink()
+        for old in set(archive.parent.glob(f"{name}-*.tar")) - {archive}:
+            old.unlink()
+        shown.advance()
+
+
+def _image(reference: str, settings: Mapping[str, object], layers: Sequence[Layer]) -> Image:
+    architecture = image_packages.architecture()
+    return Image(ref=reference, layers=layers, architecture=architecture, config=settings)
+
+
+def _base_layer(packages: Sequence[Package], file: Path) -> Layer:
+    with image_archive.writing(file) as layer:
+        for name, target in table().base.links.items():
+            layer.link(name, target)
+        layer.write("etc/nsswitch.conf", NAME_SERVICES)
+        layer.write("etc/ssl/certs/ca-certificates.crt", _certificates(packages))
+        _unpack(packages, layer)
+    return image_archive.written(file)
+
+
+def _image_layer(name: str, packages: Sequence[Package], file: Path) -> Layer:
+    """What the image's packages add to the base, and its user."""
+    made = recipe(name)
+    users = f"root:x:0:0::/root:/bin/sh\n{name}:x:{made.uid}:{made.gid}::/:/bin/sh\n"
+    with image_archive.writing(file) as layer:
+        layer.write("etc/passwd", users.encode())
+        layer.write("etc/group", f"root:x:0:\n{name}:x:{made.gid}:\n".encode())
+        for folder in made.directories:
+            layer.folder(folder, uid=made.uid, gid=made.gid)
+        _unpack(packages, layer)
+    return image_archive.written(file)
+
+
+def _unpack(packages: Sequence[Package], layer: LayerWriter) -> None:
+    base = table().base
+    omitted, kept = _matcher(base.omitted), _matcher(base.kept)
+    for package in packages:
+        for entry, content in _files(package):
+            if kept.match(entry.name) or not omitted.match(entry.name):
+                layer.add(entry, content)
+
+
+def _certificates(packages: Sequence[Package]) -> bytes:
+    """The bundle that the package's script would make."""
+    authorities = [
+        content.read()
+        for package in packages
+        if package.name == "ca-certificates"
+        for entry, content in _files(package)
+        if content and entry.name.endswith(".crt")
+    ]
+    return b"".join(authorities)
+
+
+def _files(package: Package) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """The package's entries under their final names; each must be read before the next."""
+    command = ["dpkg-deb", "--fsys-tarfile", str(package.file)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as unpacker,
+        tarfile.open(fileobj=unpacker.stdout, mode="r|") as tar,
+    ):
+        for entry in tar:
+            entry.name = _placed(entry.name)
+            if entry.islnk():
+                entry.linkname = _placed(entry.linkname)
+            yield entry, tar.extractfile(entry) if entry.isreg() else None
+    if unpacker.returncode:
+        raise RuntimeError(f"{package.file} is damaged; delete it, then run again")
+
+
+def _placed(name: str) -> str:
+    path = name.removeprefix(".").strip("/")
+    return f"usr/{path}" if path.startswith(MERGED) else path
+
+
+def _matcher(patterns: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns))
