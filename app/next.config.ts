@@ -1,0 +1,40 @@
+import { fileURLToPath } from "node:url";
+import type { NextConfig } from "next";
+
+const root = fileURLToPath(new URL(".", import.meta.url));
+
+// Next.js fixes both of its body limits at build time. nginx enforces UPLOAD_MAX_SIZE at run time, so
+// these two must only never be the lower ones.
+const bodyLimit = Number(process.env.UPLOAD_MAX_SIZE ?? 50_000_000);
+
+const config: NextConfig = {
+  output: "standalone",
+  outputFileTracingRoot: root,
+  turbopack: { root },
+  // migrate.mjs runs in the same image; it is not imported by any page.
+  outputFileTracingIncludes: { "/*": ["./migrate.mjs", "./migrations/**", "./redis.mjs", "./metrics.mjs"] },
+  // Kept out of the bundles: migrate.mjs needs pg, the cache handler needs the other two.
+  serverExternalPackages: ["pg", "ioredis", "prom-client"],
+
+  // Every replica reads and writes the same cache; the default one is private to each pod.
+  cacheHandler: fileURLToPath(new URL("cache-handler.mjs", import.meta.url)),
+  cacheMaxMemorySize: 0,
+
+  // nginx is the only one to compress and to send headers.
+  compress: false,
+  poweredByHeader: false,
+
+  images: {
+    formats: ["image/avif", "image/webp"],
+    // Unset means half of the node's free disk, above the volume's limit: the pod would be evicted.
+    maximumDiskCacheSize: 256 * 1024 * 1024,
+  },
+  experimental: {
+    // The root file system is read-only; refreshed pages live in the shared cache.
+    isrFlushToDisk: false,
+    proxyClientMaxBodySize: bodyLimit,
+    serverActions: { bodySizeLimit: bodyLimit },
+  },
+};
+
+export default config;
