@@ -44,8 +44,8 @@ class Providers(mocks.Mocks):
         self._preview = preview
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
-        inputs = cast(Any, args).inputs
-        state: dict[str, Any] = dict(inputs)
+        wire: dict[str, Any] = cast(Any, args).inputs
+        state, inputs = dict(wire), plain(wire)
         kind = args.typ.rsplit(":", 1)[1]
         value = {"RandomPassword": "result", "RandomBytes": "base64"}.get(kind)
         if value and not self._preview:
@@ -111,10 +111,12 @@ class Recorder(mocks.MockMonitor):
     def __init__(self, provider: mocks.Mocks) -> None:
         super().__init__(provider)
         self.graph = Graph()
+        self._requests: dict[str, resource_pb2.RegisterResourceRequest] = {}
 
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:
         urn = self.make_urn(request.parent, request.type, request.name)
-        if urn in self.resources:
+        # setdefault, because requests come from several threads
+        if self._requests.setdefault(urn, request) is not request:
             raise ValueError(f"two resources have the same URN: {urn}; rename one of them")
         response = cast(Any, super()).RegisterResource(request)
         wire = rpc.deserialize_properties(request.object, keep_unknowns=True)
