@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
+import pulumi
+
 from components.environment import EnvironmentConfig
 from components.generated_secrets import SecretsConfig
 from components.stack_config import UNPREFIXED, refuse
@@ -10,6 +12,9 @@ from components.stack_config import UNPREFIXED, refuse
 # RFC 1123: labels of letters, digits and inner hyphens; an optional port for development.
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d{1,5})?")
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+# Kubernetes: a label's value, which also fits an AWS tag.
+LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,12 @@ class SiteConfig:
                 f"namespace is malformed: got {self.namespace!r}, allowed a-z, 0-9 and inner "
                 "hyphens, at most 63 characters"
             )
+        problems += [
+            f"{name} is no label: got {value!r}, allowed letters, digits, - _ and . inside, at "
+            "most 63 characters"
+            for name, value in (("owner", self.owner), ("cost_centre", self.cost_centre))
+            if not LABEL.fullmatch(value)
+        ]
         if not self.cluster_identifier:
             problems.append("cluster_identifier is empty; name the cluster, whatever its address")
         if self.image and _is_floating(self.image):
@@ -50,6 +61,16 @@ class SiteConfig:
                 "the commit that the image was built from"
             )
         refuse(problems)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What every object of the stack carries (PL-9)."""
+        return {
+            "nextstack/project": pulumi.get_project(),
+            "nextstack/stack": pulumi.get_stack(),
+            "nextstack/owner": self.owner,
+            "nextstack/cost-centre": self.cost_centre,
+        }
 
     @property
     def url(self) -> str:

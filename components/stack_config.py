@@ -11,6 +11,9 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
+import pulumi
+from pulumi.runtime import config
+
 T = TypeVar("T")
 
 UNPREFIXED = {"prefix": ""}
@@ -35,6 +38,16 @@ def refuse(problems: list[str]) -> None:
     """Raises all `problems` of a dataclass; each starts with the name of the field at fault."""
     if problems:
         raise ConfigError(problems)
+
+
+def load_stack(cls: type[T]) -> T:
+    """`cls` from the configuration of the stack that is running; see `load`."""
+    prefix = f"{pulumi.get_project()}:"
+    # pulumi.Config cannot list its keys, and an unknown key is to be refused.
+    settings = config.CONFIG.get() or config.get_config_env()
+    given = {k.removeprefix(prefix): v for k, v in settings.items() if k.startswith(prefix)}
+    encrypted = [key for key in given if config.is_config_secret(prefix + key)]
+    return load(cls, given, encrypted)
 
 
 def load(

@@ -1,0 +1,245 @@
+"""What holds for every committed stack."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from conftest import STACKS, deploy_stack
+from pulumi.runtime import rpc
+
+from components.environment import CONTRACT
+from offline.recorder import PROJECT, ROOT, Graph, Registered, invented, plain
+
+IMAGE = {"image": f"shop@sha256:{'0' * 64}", "deploymentVersion": "3f2a9c1"}
+OUTPUTS = {
+    "outputsVersion",
+    "appUrl",
+    "apiUrl",
+    "healthUrl",
+    "databaseUrl",
+    "directUrl",
+    "analyticsDatabaseUrl",
+    "redisUrl",
+    "serverActionsEncryptionKey",
+    "buildEnv",
+    "runtimeEnv",
+    "oauthCallbackUrls",
+    "namespace",
+    "deploymentVersion",
+    "recoveryContract",
+    "alertTopics",
+    "dashboardUrl",
+}
+CREDENTIALS = {
+    "databaseUrl",
+    "directUrl",
+    "redisUrl",
+    "serverActionsEncryptionKey",
+    "buildEnv",
+    "runtimeEnv",
+}
+STATEFUL = {"StatefulSet", "PersistentVolumeClaim", "Namespace"}
+
+
+@pytest.fixture(scope="module", params=STACKS)
+def graph(request: pytest.FixtureRequest) -> Graph:
+    return deploy_stack(request.param, **IMAGE)
+
+
+def owned(graph: Graph) -> list[Registered]:
+    """What the program makes itself: no stack, provider or component."""
+    return [r for r in graph.resources if not r.type.startswith(("pulumi:", "nextstack:"))]
+
+
+def pods(graph: Graph) -> dict[str, dict[str, Any]]:
+    """Every pod specification of the graph, by the name of what makes the pod."""
+    found: dict[str, dict[str, Any]] = {}
+    for r in graph.resources:
+        spec = r.inputs.get("spec", {})
+        if r.type.endswith(":CronJob"):
+            spec = spec["jobTemplate"]["spec"]
+        if r.type.startswith("kubernetes:") and "template" in spec:
+            found[r.name] = spec["template"]["spec"]
+    return found
+
+
+def generated(graph: Graph) -> set[str]:
+    """Every generated secret's value."""
+    kinds = [(r.type.rsplit(":", 1)[1], r) for r in graph.resources]
+    return {
+        invented(kind, r.name, r.inputs)
+        for kind, r in kinds
+        if kind in ("RandomPassword", "RandomBytes")
+    }
+
+
+def test_urns_are_unique(graph: Graph) -> None:
+    urns = [r.urn for r in graph.resources]
+    assert len(urns) == len(set(urns))
+
+
+def test_every_resource_belongs_to_a_component(graph: Graph) -> None:
+    for r in owned(graph):
+        assert "nextstack:index:" in r.parent, r.name
+
+
+def test_kubernetes_resources_use_the_configured_cluster(graph: Graph) -> None:
+    for r in owned(graph):
+        if r.type.startswith("kubernetes:"):
+            assert "::cluster::" in r.provider, r.name
+
+
+def test_every_kubernetes_object_says_whose_it_is(graph: Graph) -> None:
+    """PL-9."""
+    for r in owned(graph):
+        if r.type.startswith("kubernetes:"):
+            assert {
+                "nextstack/project",
+                "nextstack/stack",
+                "nextstack/owner",
+                "nextstack/cost-centre",
+                "app.kubernetes.io/component",
+            } <= r.inputs["metadata"]["labels"].keys(), r.name
+
+
+def test_every_kubernetes_object_lives_in_the_stacks_namespace(graph: Graph) -> None:
+    """AP-10."""
+    [namespace] = graph.all("Namespace")[-1:]
+    name = graph.one("Namespace", "namespace-namespace").inputs["metadata"]["name"]
+    assert namespace.urn
+    for r in owned(graph):
+        if r.type.startswith("kubernetes:") and not r.type.endswith(":Namespace"):
+            assert r.inputs["metadata"]["namespace"] == name, r.name
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_stateful_resources_are_protected_as_configured(stack_name: str, protect: bool) -> None:
+    """PL-8."""
+    graph = deploy_stack(stack_name, protectData=protect, **IMAGE)
+    stateful = [r for r in graph.resources if r.type.rsplit(":", 1)[1] in STATEFUL]
+    assert len([r for r in stateful if r.type.startswith("kubernetes:")]) >= 4
+    for r in stateful:
+        if r.type.startswith("kubernetes:"):
+            assert r.protect is protect, r.name
+
+
+def test_preview_shows_every_resource(stack_name: str) -> None:
+    """PL-6: nothing is created where the engine cannot see it yet."""
+    preview = deploy_stack(stack_name, preview=True, **IMAGE)
+    assert [r.urn for r in preview.resources] == [
+        r.urn for r in deploy_stack(stack_name, **IMAGE).resources
+    ]
+
+
+def test_outputs_are_the_contract_in_every_stack(stack_name: str) -> None:
+    """PL-4."""
+    exports = deploy_stack(stack_name, **IMAGE).outputs[f"nextstack-{stack_name}"]
+    assert exports.keys() == OUTPUTS
+    assert {name for name, value in exports.items() if rpc.is_rpc_secret(value)} == CREDENTIALS
+    assert all(value is not None for value in exports.values())
+
+
+def test_the_platform_comes_up_before_the_first_image_exists(stack_name: str) -> None:
+    """S-20: the image build needs buildEnv, which the stack makes."""
+    without = deploy_stack(stack_name, image="", deploymentVersion="")
+    types = {r.type for r in without.resources}
+    assert "nextstack:index:WebApp" not in types
+    exports = without.outputs[f"nextstack-{stack_name}"]
+    assert exports.keys() == OUTPUTS
+    assert plain(exports["buildEnv"])["NEXT_SERVER_ACTIONS_ENCRYPTION_KEY"]
+
+
+def test_the_application_gets_the_same_variables_in_every_stack() -> None:
+    """EN-1."""
+    names: dict[str, set[str]] = {}
+    for stack in STACKS:
+        exports = deploy_stack(stack, **IMAGE).outputs[f"nextstack-{stack}"]
+        names[stack] = set(plain(exports["runtimeEnv"]))
+    required = {name for name, variable in CONTRACT.items() if variable.required}
+    for stack, found in names.items():
+        assert required <= found, stack
+        assert found - required <= {"NODE_EXTRA_CA_CERTS", "DATABASE_URL_DEV", "DATABASE_URL_TEST"}
+
+
+def test_computed_values_obey_the_contract(stack_name: str) -> None:
+    """EN-3."""
+    exports = deploy_stack(stack_name, **IMAGE).outputs[f"nextstack-{stack_name}"]
+    for name, value in plain(exports["runtimeEnv"]).items():
+        assert CONTRACT[name].rule.accepts(value), name
+
+
+def test_no_generated_secret_is_in_clear_outside_a_secret(graph: Graph) -> None:
+    """SC-3: not in a pod, a ConfigMap, an annotation or a plain output."""
+    values = generated(graph)
+    assert len(values) >= 12
+    for r in graph.resources:
+        if r.type.endswith(":Secret"):
+            continue
+        text = json.dumps(r.inputs)
+        assert not [v for v in values if v in text], r.name
+    for name, outputs in graph.outputs.items():
+        visible = {k: v for k, v in outputs.items() if not rpc.is_rpc_secret(v)}
+        text = json.dumps(visible, default=str)
+        assert not [v for v in values if v in text], name
+
+
+def test_every_pod_is_unprivileged_and_gets_no_token(graph: Graph) -> None:
+    """AP-4."""
+    found = pods(graph)
+    assert len(found) >= 6
+    for name, pod in found.items():
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"] is True, name
+        assert security["runAsUser"] > 0, name
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert pod["automountServiceAccountToken"] is False, name
+        assert not [v for v in pod.get("volumes", []) if "hostPath" in v], name
+        for container in pod["containers"] + pod.get("initContainers", []):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }, name
+
+
+def test_every_container_states_what_it_needs_and_may_use(graph: Graph) -> None:
+    """A memory limit everywhere; no CPU limit, which only throttles (AP-3)."""
+    for name, pod in pods(graph).items():
+        for container in pod["containers"] + pod.get("initContainers", []):
+            resources = container["resources"]
+            assert {"cpu", "memory"} <= resources["requests"].keys(), name
+            assert "memory" in resources["limits"], name
+            assert "cpu" not in resources["limits"], name
+
+
+def test_no_image_floats_or_comes_from_a_withdrawn_vendor(graph: Graph) -> None:
+    """PL-11."""
+    for name, pod in pods(graph).items():
+        for container in pod["containers"] + pod.get("initContainers", []):
+            tag = container["image"].rsplit("/", 1)[-1].partition(":")[2]
+            assert tag not in ("", "latest"), name
+            assert "bitnami" not in container["image"], name
+
+
+def test_every_client_label_has_a_server_that_opens_to_it(graph: Graph) -> None:
+    """AP-11, PO-10: a label that no policy selects would leave its pod cut off."""
+    policies = json.dumps([r.inputs for r in graph.all("NetworkPolicy")])
+    wanted: set[str] = set()
+    for r in graph.resources:
+        template = r.inputs.get("spec", {}).get("template", {})
+        labels = template.get("metadata", {}).get("labels", {}) if r.type.count(":") == 2 else {}
+        wanted |= {label for label in labels if label.startswith("nextstack/reaches-")}
+    assert wanted
+    for label in wanted:
+        assert policies.count(f'"{label}"') >= 2, label
+
+
+def test_stack_files_set_only_declared_keys(stack_name: str) -> None:
+    settings: dict[str, Any] = yaml.safe_load((ROOT / f"Pulumi.{stack_name}.yaml").read_text())
+    own = {k.removeprefix("nextstack:") for k in settings["config"] if k.startswith("nextstack:")}
+    assert own <= set(PROJECT["config"])
+
+
+def test_the_program_stays_short() -> None:
+    assert len((ROOT / "__main__.py").read_text().splitlines()) <= 80
