@@ -1,0 +1,221 @@
+"""A single-node Kubernetes on this machine: started, repaired, looked at and taken away.
+
+Leaves out what is deployed into it. It is a real node whose API server, kubelet and pods run as
+processes of the host, in a network namespace of their own; it needs root, but no container engine.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import platform
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from local import node
+from local.binaries import Binaries, binaries_here, ensure_binaries, kubernetes_version
+from local.daemons import Daemon
+from local.image_archive import Image, pack, writing, written
+from local.machine import refuse_unfit
+from local.paths import cache_folder, state_folder
+from local.progress import step
+from local.settings import CONTAINERD_SOCKET, PAUSE_IMAGE, Settings
+
+SITE_PORT = 3000
+
+ADDONS = Path(__file__).parent / "addons.yaml"
+
+
+class ClusterLike(Protocol):
+    """A cluster that can be given images: the local node's or kind's."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """How to reach it."""
+        ...
+
+    def load_image(self, archive: Path) -> None:
+        """Imports an OCI archive."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What of the local cluster runs."""
+
+    running: bool
+    """Whether every process of the node runs."""
+    node_ready: bool
+    version: str
+    """Of Kubernetes."""
+    pids: dict[str, int]
+    """Id of each running process of the node, by name, without the pods."""
+    memory_mib: int
+    """Resident memory of those processes; pages that they share count in each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalCluster:
+    """The one local cluster of this machine."""
+
+    site_port: int = SITE_PORT
+    """Port of 127.0.0.1 that leads to nginx."""
+    state: Path = field(default_factory=lambda: state_folder() / "cluster")
+    """Folder of objects, volumes, certificates and logs."""
+    images: Path = field(default_factory=lambda: cache_folder() / "containerd")
+    """Folder of the images that the node holds."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self._settings.kubeconfig
+
+    @property
+    def logs_dir(self) -> Path:
+        """One file per process of the node, and the pods' logs below `pods`."""
+        return self._settings.logs
+
+    def start(self) -> Path:
+        """Brings the cluster up and returns its kubeconfig.
+
+        Running it again changes nothing, or repairs what ended or was left half done.
+        """
+        refuse_unfit()
+        with self._alone():
+            self._refuse_taken_port()
+            ensure_binaries()
+            if not self._is_up():
+                with step("start Kubernetes"):
+                    self._bring_up()
+        return self.kubeconfig
+
+    def stop(self, *, delete_data: bool = False) -> None:
+        """Takes the cluster away: its processes, mounts, cgroups, network.
+
+        Programs and images stay, and so do objects and volumes unless `delete_data` is true.
+        """
+        refuse_unfit()
+        with self._alone(), step("stop Kubernetes"):
+            node.take_down(self.state, self.images)
+            if delete_data and self.state.exists():
+                shutil.rmtree(self.state)
+
+    def status(self) -> Status:
+        """What runs now; asks, and changes nothing."""
+        daemons = self._settings.daemons() if self.state.exists() else []
+        pids = {daemon.name: pid for daemon in daemons if (pid := daemon.pid()) is not None}
+        return Status(
+            running=bool(daemons) and len(pids) == len(daemons),
+            node_ready=node.is_ready(self._settings, pids.get("kubelet")),
+            version=kubernetes_version(),
+            pids=pids,
+            memory_mib=sum(map(node.resident_mib, pids.values())),
+        )
+
+    def load_image(self, archive: Path) -> None:
+        """Imports an OCI or Docker archive into the node."""
+        self._ctr("images", "import", str(archive))
+
+    def has_image(self, ref: str) -> bool:
+        """Whether the node holds an image of this name."""
+        return ref in self._ctr("images", "list", "--quiet").splitlines()
+
+    @property
+    def _settings(self) -> Settings:
+        return Settings(
+            binaries=binaries_here(),
+            state=self.state,
+            images=self.images,
+            site_port=self.site_port,
+        )
+
+    def _is_up(self) -> bool:
+        return (
+            self._addons_note.exists()
+            and self.status().running
+            and self.status().node_ready
+            and self.has_image(PAUSE_IMAGE)
+        )
+
+    def _bring_up(self) -> None:
+        settings = self._settings
+        daemons = node.launch(settings)
+        node.wait(settings, daemons, "containerd", CONTAINERD_SOCKET.exists)
+        if not self.has_image(PAUSE_IMAGE):
+            self._load_pause_image(settings.binaries)
+        node.wait(settings, daemons, "the API server", lambda: node.is_api_ready(settings))
+        self._apply_addons(settings.binaries)
+        kubelet = next(daemon for daemon in daemons if daemon.name == "kubelet")
+        node.wait(settings, daemons, "the node", lambda: node.is_ready(settings, kubelet.pid()))
+
+    def _apply_addons(self, binaries: Binaries) -> None:
+        if self._addons_note.exists():
+            return
+        apply = ["apply", "--server-side", "--force-conflicts", f"--filename={ADDONS}"]
+        _run(str(binaries.kubectl), f"--kubeconfig={self.kubeconfig}", *apply)
+        self._addons_note.touch()
+
+    @property
+    def _addons_note(self) -> Path:
+        """Exists when the cluster has the addons of the present file."""
+        digest = hashlib.sha256(ADDONS.read_bytes()).hexdigest()[:8]
+        return self.state / "config" / f"addons-{digest}.applied"
+
+    def _load_pause_image(self, binaries: Binaries) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            layer = Path(folder) / "layer.tar"
+            with writing(layer) as files:
+                files.write("pause", (binaries.go / "pause").read_bytes(), mode=0o755)
+            machine = {"x86_64": "amd64", "aarch64": "arm64"}
+            image = Image(
+                ref=PAUSE_IMAGE,
+                layers=[written(layer)],
+                architecture=machine[platform.machine()],
+                config={"Entrypoint": ["/pause"], "User": "65535:65535"},
+            )
+            pack(image, Path(folder) / "pause.tar")
+            self.load_image(Path(folder) / "pause.tar")
+
+    def _ctr(self, *arguments: str) -> str:
+        client = self._settings.binaries.ctr
+        if not CONTAINERD_SOCKET.exists():
+            raise RuntimeError("the local cluster does not run: start it first")
+        return _run(str(client), f"--address={CONTAINERD_SOCKET}", "--namespace=k8s.io", *arguments)
+
+    def _refuse_taken_port(self) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.site_port))
+            except OSError as error:
+                if self._site_daemon().pid() is None:
+                    raise RuntimeError(
+                        f"port {self.site_port} of this machine is taken: {error}; "
+                        "end the program that listens there, or choose another site port"
+                    ) from error
+
+    def _site_daemon(self) -> Daemon:
+        return self._settings.site()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Generator[None]:
+        """Lets one start or stop run at a time."""
+        self.state.parent.mkdir(parents=True, exist_ok=True)
+        with self.state.with_suffix(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                with step("wait for another start or stop of the cluster"):
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _run(*command: str) -> str:
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed: {finished.stderr.strip()}")
+    return finished.stdout

@@ -1,0 +1,89 @@
+"""Processes that go on running after the program that started them, found again through cgroups.
+
+Leaves out supervision: a daemon that ended is started again by the next `ensure`.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local import cgroups
+
+# Joins the cgroup before it becomes the daemon, so that there is no moment in which it isn't found.
+JOIN_AND_EXEC = 'echo $$ > "$0" && exec "$@"'
+
+# A log is started afresh beyond this size; the one before is kept.
+LOG_LIMIT_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Daemon:
+    """A process wanted by the node; another command line means another daemon."""
+
+    name: str
+    command: tuple[str, ...]
+    network: Path | None = None
+    """File of the network namespace it runs in; by default the host's."""
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+    def pid(self) -> int | None:
+        """Id of the running process with exactly this command line."""
+        wanted = "\0".join([*self.command, ""]).encode()
+        for pid in cgroups.members(cgroups.daemon_folder(self.name)):
+            if _command_line(pid) == wanted:
+                return pid
+        return None
+
+    def ensure(self, logs: Path) -> bool:
+        """Starts the daemon unless it runs; whether it had to."""
+        if self.pid() is not None:
+            return False
+        self._end_outdated()
+        processes = cgroups.daemon_folder(self.name) / "cgroup.procs"
+        enter = ["nsenter", f"--net={self.network}"] if self.network else []
+        with _log(logs / f"{self.name}.log") as log:
+            subprocess.run(
+                ["setsid", "--fork", "sh", "-c", JOIN_AND_EXEC, processes, *enter, *self.command],
+                check=True,
+                cwd="/",
+                env=os.environ | self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return True
+
+    def _end_outdated(self) -> None:
+        """Ends this daemon's process with an older command line, but not what it started.
+
+        The children of containerd are the pods' shims, which must survive its restart.
+        """
+        folder = cgroups.daemon_folder(self.name)
+        program = Path(self.command[0]).name
+        old = {pid for pid in cgroups.members(folder) if _program(pid) == program}
+        cgroups.kill(old, signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while old & cgroups.members(folder):
+            if time.monotonic() > deadline:
+                cgroups.kill(old, signal.SIGKILL)
+            time.sleep(0.05)
+
+
+def _log(file: Path):
+    if file.exists() and file.stat().st_size > LOG_LIMIT_BYTES:
+        file.replace(file.with_suffix(".old.log"))
+    return file.open("ab")
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return b""
+
+
+def _program(pid: int) -> str:
+    return Path(_command_line(pid).split(b"\0")[0].decode()).name

@@ -1,0 +1,57 @@
+"""A Kubernetes of kind, for machines where Docker runs.
+
+Leaves out installing kind: where the program is missing, the local node of cluster.py serves.
+"""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.progress import step
+
+
+def docker_runs() -> bool:
+    """Whether kind can work here: its program is installed and Docker answers."""
+    if shutil.which("kind") is None or shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindCluster:
+    """One kind cluster."""
+
+    kubeconfig: Path
+    """Where its kubeconfig is written, so that the user's own one stays as it is."""
+    name: str = "nextstack"
+    """Name of the cluster and of its containers."""
+
+    def start(self) -> Path:
+        """Creates the cluster unless it exists, and returns its kubeconfig."""
+        self.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+        with step(f"kind cluster {self.name}"):
+            if self.name in _kind("get", "clusters").splitlines():
+                _kind("export", "kubeconfig", *self._target())
+            else:
+                _kind("create", "cluster", *self._target(), "--wait", "120s")
+        return self.kubeconfig
+
+    def stop(self) -> None:
+        """Deletes the cluster with all its data."""
+        with step(f"delete kind cluster {self.name}"):
+            _kind("delete", "cluster", *self._target())
+
+    def load_image(self, archive: Path) -> None:
+        """Imports an OCI or Docker archive into the node."""
+        _kind("load", "image-archive", str(archive), "--name", self.name)
+
+    def _target(self) -> tuple[str, ...]:
+        return ("--name", self.name, "--kubeconfig", str(self.kubeconfig))
+
+
+def _kind(*arguments: str) -> str:
+    finished = subprocess.run(["kind", *arguments], capture_output=True, text=True, check=False)
+    if finished.returncode != 0:
+        raise RuntimeError(f"kind {' '.join(arguments)} failed: {finished.stderr.strip()}")
+    return finished.stdout

@@ -1,0 +1,327 @@
+"""What the programs of the local node are told: their certificates, configuration files and flags.
+
+Leaves out starting them (cluster.py). Configuration files are named by their content, so a changed
+setting changes the command line, and a daemon with an outdated command line is replaced.
+"""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import network, pki
+from local.binaries import Binaries
+from local.cgroups import NAME
+from local.daemons import Daemon
+from local.paths import RUN_FOLDER
+
+NODE_NAME = "nextstack"
+DOMAIN = "cluster.local"
+SERVER = f"https://{network.NODE_ADDRESS}:6443"
+PAUSE_IMAGE = "localhost/nextstack/pause:1"
+
+# nginx's NodePort, where the development site is served on the node.
+SITE_NODE_PORT = 30080
+
+CONTAINERD_SOCKET = RUN_FOLDER / "containerd.sock"
+
+IDENTITIES = {
+    "apiserver": pki.Identity(
+        user="kube-apiserver",
+        hosts=(
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            f"kubernetes.default.svc.{DOMAIN}",
+            network.API_SERVICE_ADDRESS,
+            network.NODE_ADDRESS,
+            "127.0.0.1",
+        ),
+    ),
+    "kubelet-server": pki.Identity(user=NODE_NAME, hosts=(NODE_NAME, network.NODE_ADDRESS)),
+    "apiserver-to-kubelet": pki.Identity(user="apiserver-to-kubelet", group="system:masters"),
+    "admin": pki.Identity(user="admin", group="system:masters"),
+    "kubelet": pki.Identity(user=f"system:node:{NODE_NAME}", group="system:nodes"),
+    "controller-manager": pki.Identity(user="system:kube-controller-manager"),
+    "scheduler": pki.Identity(user="system:kube-scheduler"),
+    "proxy": pki.Identity(user="system:kube-proxy"),
+    "dns": pki.Identity(user="nextstack:dns"),
+    "volumes": pki.Identity(user="nextstack:volumes"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One node: where its programs are and where it keeps what."""
+
+    binaries: Binaries
+    state: Path
+    """Folder of objects, volumes, certificates, logs."""
+    images: Path
+    """Folder of containerd's images."""
+    site_port: int
+    """Port of the host on which the site is served."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """For people and programs, with every right."""
+        return self.state / "kubeconfig"
+
+    @property
+    def keys(self) -> Path:
+        return self.state / "pki"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    def write(self) -> None:
+        """Makes the folders, certificates and kubeconfigs."""
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.logs, self.state / "volumes", self.state / "config", RUN_FOLDER):
+            folder.mkdir(exist_ok=True)
+        pki.ensure(self.keys, IDENTITIES)
+        for identity, details in IDENTITIES.items():
+            if not details.hosts:
+                text = pki.kubeconfig(self.keys, identity, SERVER)
+                _write(self._kubeconfig(identity), text)
+
+    def daemons(self) -> list[Daemon]:
+        """Everything that runs on the node, in the order in which it is started."""
+        return [
+            self._daemon("etcd", *self._etcd()),
+            self._daemon("kube-apiserver", *self._apiserver()),
+            self._daemon("containerd", f"--config={self._containerd()}"),
+            self._daemon("kube-controller-manager", *self._controller_manager()),
+            self._daemon("kube-scheduler", *self._scheduler()),
+            self._daemon("kubelet", *self._kubelet()),
+            self._daemon("kube-proxy", f"--config={self._proxy()}"),
+            self._daemon("coredns", f"-conf={self._dns()}"),
+            self._daemon("volumes", *self._volumes()),
+            self.site(),
+        ]
+
+    def _daemon(self, program: str, *flags: str) -> Daemon:
+        folder = self.binaries.debian / "usr/bin" if program == "containerd" else self.binaries.go
+        return Daemon(
+            name=program,
+            command=(str(folder / program), *flags),
+            network=network.NAMESPACE,
+            environment={"PATH": self.binaries.search_path},
+        )
+
+    def site(self) -> Daemon:
+        """Serves the site's NodePort on the host, where a browser looks for it."""
+        target = f"TCP:{network.NODE_ADDRESS}:{SITE_NODE_PORT}"
+        listen = f"TCP-LISTEN:{self.site_port},bind=127.0.0.1,reuseaddr,fork"
+        return Daemon(name="site", command=("socat", listen, target))
+
+    def _kubeconfig(self, identity: str) -> Path:
+        is_admin = identity == "admin"
+        return self.kubeconfig if is_admin else self.state / "config" / f"{identity}.kubeconfig"
+
+    def _config(self, name: str, suffix: str, text: str) -> Path:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        file = self.state / "config" / f"{name}-{digest}.{suffix}"
+        _write(file, text)
+        return file
+
+    def _etcd(self) -> list[str]:
+        return [
+            f"--data-dir={self.state / 'etcd'}",
+            "--listen-client-urls=http://127.0.0.1:2379",
+            "--advertise-client-urls=http://127.0.0.1:2379",
+            "--listen-peer-urls=http://127.0.0.1:2380",
+            # A crash of the machine may cost this cluster, which can be made again.
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ]
+
+    def _apiserver(self) -> list[str]:
+        keys = self.keys
+        return [
+            f"--advertise-address={network.NODE_ADDRESS}",
+            "--etcd-servers=http://127.0.0.1:2379",
+            f"--service-cluster-ip-range={network.SERVICE_RANGE}",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--anonymous-auth=false",
+            "--allow-privileged=true",
+            f"--client-ca-file={keys / 'ca.crt'}",
+            f"--tls-cert-file={keys / 'apiserver.crt'}",
+            f"--tls-private-key-file={keys / 'apiserver.key'}",
+            f"--kubelet-certificate-authority={keys / 'ca.crt'}",
+            f"--kubelet-client-certificate={keys / 'apiserver-to-kubelet.crt'}",
+            f"--kubelet-client-key={keys / 'apiserver-to-kubelet.key'}",
+            # The node's name is in nobody's DNS: without this, logs and exec fail after a time-out.
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--service-account-issuer=https://kubernetes.default.svc.{DOMAIN}",
+            f"--service-account-key-file={keys / 'service-accounts.pub'}",
+            f"--service-account-signing-key-file={keys / 'service-accounts.key'}",
+        ]
+
+    def _controller_manager(self) -> list[str]:
+        return [
+            f"--kubeconfig={self._kubeconfig('controller-manager')}",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            "--use-service-account-credentials=true",
+            f"--root-ca-file={self.keys / 'ca.crt'}",
+            f"--service-account-private-key-file={self.keys / 'service-accounts.key'}",
+        ]
+
+    def _scheduler(self) -> list[str]:
+        return [
+            f"--kubeconfig={self._kubeconfig('scheduler')}",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+        ]
+
+    def _kubelet(self) -> list[str]:
+        config = {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "authentication": {
+                "anonymous": {"enabled": False},
+                "x509": {"clientCAFile": str(self.keys / "ca.crt")},
+            },
+            "tlsCertFile": str(self.keys / "kubelet-server.crt"),
+            "tlsPrivateKeyFile": str(self.keys / "kubelet-server.key"),
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": f"/{NAME}",
+            "failCgroupV1": False,
+            "failSwapOn": False,
+            "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
+            "clusterDomain": DOMAIN,
+            "clusterDNS": [network.DNS_ADDRESS],
+            # Pods that ask for the node's DNS get the cluster's too: the node has no other.
+            "resolvConf": str(
+                self._config("resolv", "conf", f"nameserver {network.NODE_ADDRESS}\n")
+            ),
+            "podLogsDir": str(self.logs / "pods"),
+            # 100 % = never: images that no pod uses at the moment can't be pulled again.
+            "imageGCHighThresholdPercent": 100,
+            # The disk is shared with everything else of this machine.
+            "evictionHard": {
+                "memory.available": "100Mi",
+                "nodefs.available": "1%",
+                "nodefs.inodesFree": "1%",
+                "imagefs.available": "1%",
+                "imagefs.inodesFree": "1%",
+            },
+        }
+        return [
+            f"--config={self._config('kubelet', 'json', json.dumps(config, indent=2))}",
+            f"--kubeconfig={self._kubeconfig('kubelet')}",
+            f"--root-dir={self.state / 'kubelet'}",
+            f"--hostname-override={NODE_NAME}",
+            f"--node-ip={network.NODE_ADDRESS}",
+        ]
+
+    def _proxy(self) -> Path:
+        config = {
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "clientConnection": {"kubeconfig": str(self._kubeconfig("proxy"))},
+            "hostnameOverride": NODE_NAME,
+            "mode": "iptables",
+            "clusterCIDR": network.POD_RANGE,
+            # The table's size is the whole machine's, so it is left as it is.
+            "conntrack": {"maxPerCore": 0, "min": 0},
+            "iptables": {"localhostNodePorts": False, "minSyncPeriod": "100ms"},
+        }
+        return self._config("kube-proxy", "json", json.dumps(config, indent=2))
+
+    def _dns(self) -> Path:
+        # Two blocks: in one, template would answer before kubernetes, whatever their order here.
+        # Names outside the cluster don't exist, at once: the node has no way out to ask for them.
+        zones = f"{DOMAIN} in-addr.arpa ip6.arpa"
+        return self._config(
+            "coredns",
+            "conf",
+            f"""{zones} {{
+    errors
+    bind {network.NODE_ADDRESS}
+    ready 127.0.0.1:8181
+    kubernetes {zones} {{
+        kubeconfig {self._kubeconfig("dns")}
+    }}
+}}
+. {{
+    bind {network.NODE_ADDRESS}
+    template ANY ANY {{
+        rcode NXDOMAIN
+    }}
+}}
+""",
+        )
+
+    def _volumes(self) -> list[str]:
+        return [
+            f"-kubeconfig={self._kubeconfig('volumes')}",
+            f"-root={self.state / 'volumes'}",
+        ]
+
+    def _containerd(self) -> Path:
+        folder = self.state / "config" / "cni"
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / "10-nextstack.conflist", json.dumps(_cni(), indent=2))
+        return self._config(
+            "containerd",
+            "toml",
+            f"""version = 2
+root = "{self.images}"
+state = "{RUN_FOLDER / "containerd"}"
+disabled_plugins = ["io.containerd.internal.v1.opt"]
+[debug]
+level = "warn"
+[grpc]
+address = "{CONTAINERD_SOCKET}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{PAUSE_IMAGE}"
+netns_mounts_under_state_dir = true
+tolerate_missing_hugetlb_controller = true
+# Without CAP_SYS_RESOURCE runc may not lower the score: "can't get final child's PID from pipe".
+restrict_oom_score_adj = {str(not _may_lower_oom_score()).lower()}
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{self.binaries.debian / "usr/lib/cni"}"
+conf_dir = "{folder}"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+BinaryName = "{self.binaries.debian / "usr/sbin/runc"}"
+SystemdCgroup = false
+""",
+        )
+
+
+def _cni() -> dict[str, object]:
+    # A routed cable per pod and no bridge: traffic between pods then passes kube-proxy's rules on
+    # its way back too, without the kernel module br_netfilter.
+    cable = {
+        "type": "ptp",
+        "ipMasq": False,
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": network.POD_RANGE}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+            "dataDir": str(RUN_FOLDER / "addresses"),
+        },
+    }
+    return {"cniVersion": "0.4.0", "name": NAME, "plugins": [cable]}
+
+
+def _may_lower_oom_score() -> bool:
+    found = re.search(r"^CapEff:\s*(\w+)", Path("/proc/self/status").read_text(), re.M)
+    cap_sys_resource = 24
+    return found is not None and bool(int(found[1], 16) >> cap_sys_resource & 1)
+
+
+def _write(file: Path, text: str) -> None:
+    """Replaces in one step, so that a crash leaves the old file or the new one."""
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    partial.touch(mode=0o600)
+    partial.write_text(text)
+    partial.rename(file)
