@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pulumi
 
+from components.app_config import AppConfig
 from components.environment import EnvironmentConfig
 from components.generated_secrets import SecretsConfig
 from components.stack_config import UNPREFIXED, refuse
@@ -89,3 +90,4 @@ class StackConfig:
     site: SiteConfig = field(metadata=UNPREFIXED)
     secrets: SecretsConfig = field(metadata=UNPREFIXED)
     environment: EnvironmentConfig = field(metadata=UNPREFIXED)
+    app: AppConfig

@@ -1,0 +1,394 @@
+"""The application's pods: any Next.js image, hardened, migrated before each roll-out.
+
+Leaves out what the pods are told (environment.py) and who stands before them (nginx.py).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.app_config import AppConfig
+from components.database import CA_FILE
+from components.network_policy import allow_clients, reaches
+from components.pod import CONTAINER_SECURITY, labels, unprivileged
+from components.sql_job import GID, UID, JobStep
+from components.stack_config import refuse
+
+# What the root file system, logs and small files beside the writable folders may take on the node.
+OTHER_STORAGE_MIB = 256
+# Where cloud providers offer a machine's credentials (IMDS).
+METADATA_SERVICE = "169.254.169.254/32"
+PODS_SERVICE = "web-pods"
+"""Headless: its name resolves to every ready pod, so that nginx can ask another one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migration:
+    env: Mapping[str, pulumi.Input[str]]
+    """Secret variables of the migration, such as DIRECT_URL; a change runs it again."""
+    before: Sequence[JobStep] = ()
+    """What has to succeed first: the dump."""
+    after: Sequence[JobStep] = ()
+    """What comes next: new server connections, and a query through them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebAppArgs:
+    config: AppConfig
+    namespace: pulumi.Input[str]
+    image: str
+    """Image of the application, by digest or a fixed tag."""
+    deployment_version: str
+    """Commit that the image was built from; a label of every pod."""
+    config_map: pulumi.Input[str]
+    """Name of the ConfigMap whose entries become environment variables."""
+    secret: pulumi.Input[str]
+    """Name of the Secret whose entries become environment variables."""
+    ca_bundle: pulumi.Input[str]
+    """PEM certificates that verify the database; empty where the system's are enough."""
+    migration: Migration
+    """What runs around the migration command; without a command nothing of it is used."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", self.deployment_version):
+            refuse(
+                [
+                    f"deployment_version is no label: got {self.deployment_version!r}, allowed 1 "
+                    "to 63 letters, digits, -, _ and . such as a commit"
+                ]
+            )
+
+
+class WebApp(pulumi.ComponentResource):
+    host: pulumi.Output[str]
+    """DNS name that resolves to every ready pod, without the cluster's domain."""
+    port: int
+    """TCP port of the pods."""
+    ready: list[pulumi.Resource]
+    """What must exist before requests are answered."""
+
+    def __init__(
+        self, name: str, args: WebAppArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("nextstack:index:WebApp", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        config, metadata = args.config, _in(args.namespace)
+        selector = labels("web", name)
+        authorities = k8s.core.v1.ConfigMap(
+            f"{name}-database-ca",
+            metadata=metadata,
+            data={PurePosixPath(CA_FILE).name: args.ca_bundle},
+            opts=child,
+        )
+        volumes = _volumes(config, authorities.metadata.name)
+        first = [_migration(name, args, volumes, child)] if config.migration_command else []
+        deployment = k8s.apps.v1.Deployment(
+            f"{name}-server",
+            metadata=_versioned(args),
+            spec=_deployment(args, volumes, selector),
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(depends_on=list[pulumi.Resource](first))
+            ),
+        )
+        service, pods = _services(config.port, args.namespace, selector, child)
+        if config.scales:
+            _autoscaler(name, args, deployment.metadata.name, child)
+        k8s.policy.v1.PodDisruptionBudget(
+            f"{name}-disruption",
+            metadata=metadata,
+            spec={"min_available": config.min_available, "selector": {"match_labels": selector}},
+            opts=child,
+        )
+        allow_clients("web", selector, [config.port], args.namespace, child)
+        _allow_internet(name, selector, args.namespace, child)
+        self.host = pulumi.Output.format("{0}.{1}.svc", PODS_SERVICE, args.namespace)
+        self.port = config.port
+        self.ready = [deployment, service, pods]
+        self.register_outputs({"host": self.host, "port": self.port})
+
+
+def _in(namespace: pulumi.Input[str]) -> k8s.meta.v1.ObjectMetaArgsDict:
+    return {"namespace": namespace}
+
+
+def _versioned(args: WebAppArgs) -> k8s.meta.v1.ObjectMetaArgsDict:
+    return {"namespace": args.namespace, "labels": _version(args)}
+
+
+def _version(args: WebAppArgs) -> dict[str, str]:
+    return {"app.kubernetes.io/version": args.deployment_version}
+
+
+def _volumes(config: AppConfig, authorities: pulumi.Input[str]) -> list[k8s.core.v1.VolumeArgsDict]:
+    folders: list[k8s.core.v1.VolumeArgsDict] = [
+        {"name": volume, "empty_dir": {"size_limit": f"{config.writable_mib[folder]}Mi"}}
+        for folder, volume in _volume_names(config).items()
+    ]
+    return [*folders, {"name": "database-ca", "config_map": {"name": authorities}}]
+
+
+def _volume_names(config: AppConfig) -> dict[str, str]:
+    return {folder: f"writable-{i}" for i, folder in enumerate(sorted(config.writable_mib))}
+
+
+def _container(args: WebAppArgs) -> k8s.core.v1.ContainerArgsDict:
+    """What the server and the migration have in common."""
+    mounts: list[k8s.core.v1.VolumeMountArgsDict] = [
+        {"name": volume, "mount_path": folder}
+        for folder, volume in _volume_names(args.config).items()
+    ]
+    ca_folder = str(PurePosixPath(CA_FILE).parent)
+    return {
+        "name": "app",
+        "image": args.image,
+        "resources": _resources(args.config),
+        "security_context": CONTAINER_SECURITY,
+        "volume_mounts": [*mounts, {"name": "database-ca", "mount_path": ca_folder}],
+    }
+
+
+def _pullable(config: AppConfig, spec: k8s.core.v1.PodSpecArgsDict) -> k8s.core.v1.PodSpecArgsDict:
+    if not config.pull_secret:
+        return spec
+    return {**spec, "image_pull_secrets": [{"name": config.pull_secret}]}
+
+
+def _resources(config: AppConfig) -> k8s.core.v1.ResourceRequirementsArgsDict:
+    """No CPU limit: it throttles start and garbage collection while the node idles."""
+    storage = sum(config.writable_mib.values()) + OTHER_STORAGE_MIB
+    return {
+        "requests": {
+            "cpu": f"{config.cpu_millis}m",
+            "memory": f"{config.memory_request_mib}Mi",
+            "ephemeral-storage": f"{OTHER_STORAGE_MIB}Mi",
+        },
+        "limits": {"memory": f"{config.memory_mib}Mi", "ephemeral-storage": f"{storage}Mi"},
+    }
+
+
+def _deployment(
+    args: WebAppArgs, volumes: list[k8s.core.v1.VolumeArgsDict], selector: dict[str, str]
+) -> k8s.apps.v1.DeploymentSpecArgsDict:
+    config = args.config
+    server: k8s.core.v1.PodSpecArgsDict = {
+        "termination_grace_period_seconds": config.grace_s,
+        "topology_spread_constraints": spread(selector),
+        "containers": [_server(args)],
+        "volumes": volumes,
+    }
+    spec: k8s.apps.v1.DeploymentSpecArgsDict = {
+        "selector": {"match_labels": selector},
+        "strategy": {"rolling_update": {"max_unavailable": 0, "max_surge": 1}},
+        "progress_deadline_seconds": config.progress_deadline_s,
+        "template": {
+            "metadata": {"labels": selector | _version(args) | reaches("pgbouncer", "redis")},
+            "spec": unprivileged(config.uid, config.gid, _pullable(config, server)),
+        },
+    }
+    # The autoscaler owns the number; to write it too would undo its work at each update.
+    return spec if config.scales else {**spec, "replicas": config.min_replicas}
+
+
+def _server(args: WebAppArgs) -> k8s.core.v1.ContainerArgsDict:
+    config = args.config
+    # Liveness asks for no more than an open port: a restart cures nothing outside the pod.
+    port: k8s.core.v1.TCPSocketActionArgsDict = {"port": config.port}
+    readiness: k8s.core.v1.ProbeArgsDict = {
+        "period_seconds": config.readiness_period_s,
+        "timeout_seconds": config.readiness_timeout_s,
+        "failure_threshold": config.readiness_failures,
+    }
+    if config.readiness_path:
+        readiness["http_get"] = {"path": config.readiness_path, "port": config.port}
+    else:
+        readiness["tcp_socket"] = port
+    return {
+        **_container(args),
+        "env_from": [
+            {"config_map_ref": {"name": args.config_map}},
+            {"secret_ref": {"name": args.secret}},
+        ],
+        "ports": [{"name": "http", "container_port": config.port}],
+        # By the kubelet, so that the image needs no shell (GA in Kubernetes 1.34).
+        "lifecycle": {"pre_stop": {"sleep": {"seconds": config.pre_stop_s}}},
+        "startup_probe": {
+            "tcp_socket": port,
+            "period_seconds": 1,
+            "failure_threshold": config.startup_s,
+        },
+        "liveness_probe": {
+            "tcp_socket": port,
+            "period_seconds": 10,
+            "timeout_seconds": 2,
+            "failure_threshold": 3,
+        },
+        "readiness_probe": readiness,
+    }
+
+
+def spread(selector: dict[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:
+    """Over nodes and zones, each build on its own, so that a roll-out does not end lopsided."""
+    return [
+        {
+            "topology_key": key,
+            "max_skew": 1,
+            # A single node, as in development, is no reason not to run.
+            "when_unsatisfiable": "ScheduleAnyway",
+            "label_selector": {"match_labels": selector},
+            "match_label_keys": ["pod-template-hash"],
+        }
+        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+    ]
+
+
+def _services(
+    port: int, namespace: pulumi.Input[str], selector: dict[str, str], child: pulumi.ResourceOptions
+) -> tuple[k8s.core.v1.Service, k8s.core.v1.Service]:
+    # Without waiting for pods: a roll-out that fails is told by the Deployment, and once is enough.
+    annotations = {"pulumi.com/skipAwait": "true"}
+    service = k8s.core.v1.Service(
+        "web",
+        metadata={"name": "web", "namespace": namespace, "annotations": annotations},
+        spec={"selector": selector, "ports": [{"name": "http", "port": port}]},
+        opts=child,
+    )
+    pods = k8s.core.v1.Service(
+        PODS_SERVICE,
+        metadata={"name": PODS_SERVICE, "namespace": namespace, "annotations": annotations},
+        spec={
+            "cluster_ip": "None",
+            "selector": selector,
+            "ports": [{"name": "http", "port": port}],
+        },
+        opts=child,
+    )
+    return service, pods
+
+
+def _autoscaler(
+    name: str,
+    args: WebAppArgs,
+    deployment: pulumi.Input[str],
+    child: pulumi.ResourceOptions,
+) -> None:
+    config = args.config
+    targets = {"cpu": config.scale_cpu_percent, "memory": config.scale_memory_percent}
+    k8s.autoscaling.v2.HorizontalPodAutoscaler(
+        f"{name}-autoscaler",
+        metadata=_in(args.namespace),
+        spec={
+            "scale_target_ref": {
+                "api_version": "apps/v1",
+                "kind": "Deployment",
+                "name": deployment,
+            },
+            "min_replicas": config.min_replicas,
+            "max_replicas": config.max_replicas,
+            "metrics": [
+                {
+                    "type": "Resource",
+                    "resource": {
+                        "name": resource,
+                        "target": {"type": "Utilization", "average_utilization": percent},
+                    },
+                }
+                for resource, percent in targets.items()
+            ],
+        },
+        opts=child,
+    )
+
+
+def _allow_internet(
+    name: str,
+    selector: dict[str, str],
+    namespace: pulumi.Input[str],
+    child: pulumi.ResourceOptions,
+) -> None:
+    k8s.networking.v1.NetworkPolicy(
+        f"{name}-to-internet",
+        metadata={"namespace": namespace},
+        spec={
+            "pod_selector": {"match_labels": selector},
+            "policy_types": ["Egress"],
+            "egress": [
+                {
+                    "to": [{"ip_block": {"cidr": "0.0.0.0/0", "except_": [METADATA_SERVICE]}}],
+                    "ports": [{"port": 443, "protocol": "TCP"}],
+                }
+            ],
+        },
+        opts=child,
+    )
+
+
+def _migration(
+    name: str,
+    args: WebAppArgs,
+    volumes: list[k8s.core.v1.VolumeArgsDict],
+    child: pulumi.ResourceOptions,
+) -> k8s.batch.v1.Job:
+    """One Job per image and migration settings; the Deployment waits until it has succeeded."""
+    config, migration = args.config, args.migration
+    secret = k8s.core.v1.Secret(
+        f"{name}-migration",
+        metadata=_in(args.namespace),
+        string_data=migration.env,
+        opts=child,
+    )
+    steps = [*migration.before, *migration.after]
+    containers = [
+        *(step.container for step in migration.before),
+        _migrate(args, secret.metadata.name),
+        *(step.container for step in migration.after),
+    ]
+    spec: k8s.core.v1.PodSpecArgsDict = {
+        "restart_policy": "Never",
+        # One after the other, each only when the one before has succeeded.
+        "init_containers": containers[:-1],
+        "containers": containers[-1:],
+        "volumes": [*volumes, *(volume for step in steps for volume in step.volumes)],
+    }
+    pod_labels = labels("migration", name) | reaches("postgres", "pgbouncer")
+    for step in steps:
+        pod_labels |= step.labels
+    limit = pulumi.CustomTimeouts(create=f"{config.migration_timeout_s + 60}s")
+    return k8s.batch.v1.Job(
+        f"{name}-migration",
+        metadata=_versioned(args),
+        spec={
+            "backoff_limit": 2,
+            "active_deadline_seconds": config.migration_timeout_s,
+            "template": {
+                "metadata": {"labels": pod_labels},
+                # The steps' group, because the dump's volume belongs to it.
+                "spec": unprivileged(UID, GID, _pullable(config, spec)),
+            },
+        },
+        opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(custom_timeouts=limit)),
+    )
+
+
+def _migrate(args: WebAppArgs, secret: pulumi.Input[str]) -> k8s.core.v1.ContainerArgsDict:
+    """The application's image without its variables: each change of one would run it again."""
+    config = args.config
+    return {
+        **_container(args),
+        "name": "migrate",
+        "command": list(config.migration_command),
+        "env_from": [{"secret_ref": {"name": secret}}],
+        "env": [
+            {"name": "NODE_ENV", "value": "production"},
+            {"name": "NODE_EXTRA_CA_CERTS", "value": CA_FILE},
+            {"name": "PGSSLROOTCERT", "value": CA_FILE},
+        ],
+        "security_context": {
+            **CONTAINER_SECURITY,
+            "run_as_user": config.uid,
+            "run_as_group": config.gid,
+        },
+    }
