@@ -38,7 +38,7 @@ def knobs(cls: type[T], prefix: str, stack_name: str = "dev", **changes: Any) ->
     project, wanted = f"{PROJECT['name']}:", keys(cls, prefix)
     given = {k.removeprefix(project): v for k, v in stack_settings(stack_name).items()}
     given |= {camel_case(prefix, name): _text(value) for name, value in changes.items()}
-    return load(cls, {k: v for k, v in given.items() if k in wanted}, prefix)
+    return load(cls, {k: v for k, v in given.items() if k in wanted}, prefix=prefix)
 
 
 def _text(value: Any) -> str:
