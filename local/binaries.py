@@ -29,7 +29,6 @@ UNPACKED_PACKAGES = ("containerd", "containernetworking-plugins", "runc")
 
 # Commands that must be on PATH, and the package of each.
 COMMANDS = {
-    "conntrack": "conntrack",
     "ip": "iproute2",
     "iptables": "iptables",
     "mount": "mount",

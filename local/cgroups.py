@@ -41,13 +41,6 @@ def daemons_folder() -> Path:
     return counting / NAME / "daemons"
 
 
-def daemon_folder(daemon: str) -> Path:
-    """The cgroup of one daemon and of what it starts."""
-    folder = daemons_folder() / daemon
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def members(folder: Path) -> set[int]:
     """Ids of the processes in a cgroup and in those below it."""
     found: set[int] = set()

@@ -106,10 +106,10 @@ class LocalCluster:
 
     def status(self) -> Status:
         """What runs now; asks, and changes nothing."""
-        daemons = self._settings.daemons() if self.state.exists() else []
+        daemons = self._settings.daemons()
         pids = {daemon.name: pid for daemon in daemons if (pid := daemon.pid()) is not None}
         return Status(
-            running=bool(daemons) and len(pids) == len(daemons),
+            running=len(pids) == len(daemons),
             node_ready=node.is_ready(self._settings, pids.get("kubelet")),
             version=kubernetes_version(),
             pids=pids,

@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from local import cgroups
 
@@ -20,6 +22,14 @@ LOG_LIMIT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
+class File:
+    """A configuration file that a daemon reads when it starts."""
+
+    path: Path
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Daemon:
     """A process wanted by the node; another command line means another daemon."""
 
@@ -27,12 +37,15 @@ class Daemon:
     command: tuple[str, ...]
     network: Path | None = None
     """File of the network namespace it runs in; by default the host's."""
-    environment: dict[str, str] = field(default_factory=dict[str, str])
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Added to the caller's."""
+    files: Sequence[File] = ()
+    """Written before it starts."""
 
     def pid(self) -> int | None:
         """Id of the running process with exactly this command line."""
         wanted = "\0".join([*self.command, ""]).encode()
-        for pid in cgroups.members(cgroups.daemon_folder(self.name)):
+        for pid in cgroups.members(self._cgroup):
             if _command_line(pid) == wanted:
                 return pid
         return None
@@ -42,37 +55,52 @@ class Daemon:
         if self.pid() is not None:
             return False
         self._end_outdated()
-        processes = cgroups.daemon_folder(self.name) / "cgroup.procs"
+        for file in self.files:
+            write(file.path, file.text)
+        self._cgroup.mkdir(parents=True, exist_ok=True)
+        processes = self._cgroup / "cgroup.procs"
         enter = ["nsenter", f"--net={self.network}"] if self.network else []
         with _log(logs / f"{self.name}.log") as log:
             subprocess.run(
                 ["setsid", "--fork", "sh", "-c", JOIN_AND_EXEC, processes, *enter, *self.command],
                 check=True,
                 cwd="/",
-                env=os.environ | self.environment,
+                env=os.environ | dict(self.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
         return True
 
+    @property
+    def _cgroup(self) -> Path:
+        return cgroups.daemons_folder() / self.name
+
     def _end_outdated(self) -> None:
         """Ends this daemon's process with an older command line, but not what it started.
 
         The children of containerd are the pods' shims, which must survive its restart.
         """
-        folder = cgroups.daemon_folder(self.name)
         program = Path(self.command[0]).name
-        old = {pid for pid in cgroups.members(folder) if _program(pid) == program}
+        old = {pid for pid in cgroups.members(self._cgroup) if _program(pid) == program}
         cgroups.kill(old, signal.SIGTERM)
         deadline = time.monotonic() + 10
-        while old & cgroups.members(folder):
+        while old & cgroups.members(self._cgroup):
             if time.monotonic() > deadline:
                 cgroups.kill(old, signal.SIGKILL)
             time.sleep(0.05)
 
 
-def _log(file: Path):
+def write(file: Path, text: str) -> None:
+    """Replaces in one step, so that a crash leaves the old file or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{file.name}.partial")
+    partial.touch(mode=0o600)
+    partial.write_text(text)
+    partial.rename(file)
+
+
+def _log(file: Path) -> IO[bytes]:
     if file.exists() and file.stat().st_size > LOG_LIMIT_BYTES:
         file.replace(file.with_suffix(".old.log"))
     return file.open("ab")

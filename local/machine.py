@@ -17,6 +17,19 @@ KUBELET_SYSCTLS = (
 )
 
 
+# Made by the kubelet and the CNI library, whatever they are told.
+LEFT_FOLDERS = tuple(
+    Path(folder)
+    for folder in (
+        "/var/lib/cni/results",
+        "/var/lib/cni",
+        "/var/lib/kubelet/device-plugins",
+        "/var/lib/kubelet",
+        "/var/log/containers",
+    )
+)
+
+
 def refuse_unfit() -> None:
     """Raises unless a node can run here."""
     found = f"{platform.system()} as user {os.geteuid()}" if hasattr(os, "geteuid") else "Windows"
@@ -40,24 +53,32 @@ def restore_sysctls(file: Path) -> None:
                 _sysctl(name).write_text(value)
 
 
-def unmount_below(*folders: Path) -> None:
-    """Detaches every mount below the folders, the innermost first."""
-    mounts = [
+def mounts() -> list[Path]:
+    """Where something is mounted, files included, in the order of mounting."""
+    return [
         Path(line.split()[4].encode().decode("unicode_escape"))  # a space is written \040
         for line in Path("/proc/self/mountinfo").read_text().splitlines()
     ]
-    for mount in reversed(mounts):
+
+
+def unmount_below(*folders: Path) -> None:
+    """Detaches every mount below the folders, the innermost first."""
+    for mount in reversed(mounts()):
         if any(mount.is_relative_to(folder) for folder in folders):
             subprocess.run(["umount", "--lazy", mount], check=True)
 
 
-def remove_links(state: Path) -> None:
-    """Removes what the kubelet and the CNI library leave in folders that can't be configured."""
+def remove_leftovers(state: Path) -> None:
+    """Removes what goes to folders that can't be configured, and the folders if they are empty."""
     for link in Path("/var/log/containers").glob("*.log"):
-        if link.is_symlink() and link.readlink().is_relative_to(state):
+        if link.readlink().is_relative_to(state):
             link.unlink()
     for result in Path("/var/lib/cni/results").glob("nextstack-*"):
         result.unlink()
+    Path("/var/lib/kubelet/device-plugins/kubelet.sock").unlink(missing_ok=True)
+    for folder in LEFT_FOLDERS:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _sysctl(name: str) -> Path:

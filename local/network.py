@@ -7,6 +7,7 @@ import ipaddress
 import json
 import subprocess
 
+from local.machine import mounts
 from local.paths import RUN_FOLDER
 
 # One block for everything, so that one route on the host is enough.
@@ -27,7 +28,7 @@ NAMESPACE = RUN_FOLDER / "net"
 def ensure() -> None:
     """Makes what is missing; running it again repairs half of a network."""
     _refuse_taken_block()
-    if not NAMESPACE.is_mount():
+    if NAMESPACE not in mounts():
         # The other end of an old cable is in a namespace that nobody can enter any more.
         remove()
         NAMESPACE.touch()
@@ -54,7 +55,7 @@ def remove() -> None:
     """Removes cable, routes and namespace."""
     if _link_exists():
         _ip(f"link delete {HOST_LINK}")
-    if NAMESPACE.is_mount():
+    if NAMESPACE in mounts():
         _run("umount", str(NAMESPACE))
     NAMESPACE.unlink(missing_ok=True)
 

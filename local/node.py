@@ -34,7 +34,7 @@ SYSCTLS = RUN_FOLDER / "sysctls.json"
 
 def launch(settings: Settings) -> list[Daemon]:
     """Prepares the machine and starts whatever does not run yet, without waiting for it."""
-    settings.write()
+    settings.write_identities()
     network.ensure()
     cgroups.prepare()
     machine.remember_sysctls(SYSCTLS)
@@ -99,7 +99,7 @@ def take_down(state: Path, images: Path) -> None:
     network.remove()
     cgroups.remove()
     machine.restore_sysctls(SYSCTLS)
-    machine.remove_links(state)
+    machine.remove_leftovers(state)
     shutil.rmtree(RUN_FOLDER, ignore_errors=True)
 
 

@@ -1,20 +1,20 @@
 """What the programs of the local node are told: their certificates, configuration files and flags.
 
-Leaves out starting them (cluster.py). Configuration files are named by their content, so a changed
+Leaves out starting them (node.py). Configuration files are named by their content, so a changed
 setting changes the command line, and a daemon with an outdated command line is replaced.
 """
 
 import hashlib
 import json
-import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from local import network, pki
 from local.binaries import Binaries
 from local.cgroups import NAME
-from local.daemons import Daemon
+from local.daemons import Daemon, File, write
 from local.paths import RUN_FOLDER
 
 NODE_NAME = "nextstack"
@@ -77,7 +77,7 @@ class Settings:
     def logs(self) -> Path:
         return self.state / "logs"
 
-    def write(self) -> None:
+    def write_identities(self) -> None:
         """Makes the folders, certificates and kubeconfigs."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.logs, self.state / "volumes", self.state / "config", RUN_FOLDER):
@@ -86,31 +86,22 @@ class Settings:
         for identity, details in IDENTITIES.items():
             if not details.hosts:
                 text = pki.kubeconfig(self.keys, identity, SERVER)
-                _write(self._kubeconfig(identity), text)
+                write(self._kubeconfig(identity), text)
 
     def daemons(self) -> list[Daemon]:
         """Everything that runs on the node, in the order in which it is started."""
         return [
-            self._daemon("etcd", *self._etcd()),
-            self._daemon("kube-apiserver", *self._apiserver()),
-            self._daemon("containerd", f"--config={self._containerd()}"),
-            self._daemon("kube-controller-manager", *self._controller_manager()),
-            self._daemon("kube-scheduler", *self._scheduler()),
-            self._daemon("kubelet", *self._kubelet()),
-            self._daemon("kube-proxy", f"--config={self._proxy()}"),
-            self._daemon("coredns", f"-conf={self._dns()}"),
-            self._daemon("volumes", *self._volumes()),
+            self._etcd(),
+            self._apiserver(),
+            self._containerd(),
+            self._controller_manager(),
+            self._scheduler(),
+            self._kubelet(),
+            self._proxy(),
+            self._dns(),
+            self._volumes(),
             self.site(),
         ]
-
-    def _daemon(self, program: str, *flags: str) -> Daemon:
-        folder = self.binaries.debian / "usr/bin" if program == "containerd" else self.binaries.go
-        return Daemon(
-            name=program,
-            command=(str(folder / program), *flags),
-            network=network.NAMESPACE,
-            environment={"PATH": self.binaries.search_path},
-        )
 
     def site(self) -> Daemon:
         """Serves the site's NodePort on the host, where a browser looks for it."""
@@ -118,18 +109,30 @@ class Settings:
         listen = f"TCP-LISTEN:{self.site_port},bind=127.0.0.1,reuseaddr,fork"
         return Daemon(name="site", command=("socat", listen, target))
 
+    def _daemon(self, program: str, *flags: str, files: Sequence[File] = ()) -> Daemon:
+        folder = self.binaries.debian / "usr/bin" if program == "containerd" else self.binaries.go
+        return Daemon(
+            name=program,
+            command=(str(folder / program), *flags),
+            network=network.NAMESPACE,
+            environment={"PATH": self.binaries.search_path},
+            files=files,
+        )
+
     def _kubeconfig(self, identity: str) -> Path:
         is_admin = identity == "admin"
         return self.kubeconfig if is_admin else self.state / "config" / f"{identity}.kubeconfig"
 
-    def _config(self, name: str, suffix: str, text: str) -> Path:
+    def _file(self, name: str, text: str) -> File:
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-        file = self.state / "config" / f"{name}-{digest}.{suffix}"
-        _write(file, text)
-        return file
+        return File(path=self.state / "config" / digest / name, text=text)
 
-    def _etcd(self) -> list[str]:
-        return [
+    def _json(self, name: str, value: Mapping[str, object]) -> File:
+        return self._file(name, json.dumps(value, indent=2))
+
+    def _etcd(self) -> Daemon:
+        return self._daemon(
+            "etcd",
             f"--data-dir={self.state / 'etcd'}",
             "--listen-client-urls=http://127.0.0.1:2379",
             "--advertise-client-urls=http://127.0.0.1:2379",
@@ -137,11 +140,12 @@ class Settings:
             # A crash of the machine may cost this cluster, which can be made again.
             "--unsafe-no-fsync",
             "--log-level=warn",
-        ]
+        )
 
-    def _apiserver(self) -> list[str]:
+    def _apiserver(self) -> Daemon:
         keys = self.keys
-        return [
+        return self._daemon(
+            "kube-apiserver",
             f"--advertise-address={network.NODE_ADDRESS}",
             "--etcd-servers=http://127.0.0.1:2379",
             f"--service-cluster-ip-range={network.SERVICE_RANGE}",
@@ -160,27 +164,49 @@ class Settings:
             f"--service-account-issuer=https://kubernetes.default.svc.{DOMAIN}",
             f"--service-account-key-file={keys / 'service-accounts.pub'}",
             f"--service-account-signing-key-file={keys / 'service-accounts.key'}",
-        ]
+        )
 
-    def _controller_manager(self) -> list[str]:
-        return [
+    def _controller_manager(self) -> Daemon:
+        return self._daemon(
+            "kube-controller-manager",
             f"--kubeconfig={self._kubeconfig('controller-manager')}",
             "--leader-elect=false",
             "--bind-address=127.0.0.1",
             "--use-service-account-credentials=true",
             f"--root-ca-file={self.keys / 'ca.crt'}",
             f"--service-account-private-key-file={self.keys / 'service-accounts.key'}",
-        ]
+            f"--flex-volume-plugin-dir={self._plugins}",
+        )
 
-    def _scheduler(self) -> list[str]:
-        return [
+    def _scheduler(self) -> Daemon:
+        return self._daemon(
+            "kube-scheduler",
             f"--kubeconfig={self._kubeconfig('scheduler')}",
             "--leader-elect=false",
             "--bind-address=127.0.0.1",
-        ]
+        )
 
-    def _kubelet(self) -> list[str]:
-        config = {
+    @property
+    def _plugins(self) -> Path:
+        """Holds nothing; the default is a folder of the host that would be made."""
+        return self.state / "kubelet" / "volume-plugins"
+
+    def _kubelet(self) -> Daemon:
+        # Pods that ask for the node's DNS get the cluster's too: the node has no other.
+        resolver = self._file("resolv.conf", f"nameserver {network.NODE_ADDRESS}\n")
+        config = self._json("kubelet.json", self._kubelet_config(resolver.path))
+        return self._daemon(
+            "kubelet",
+            f"--config={config.path}",
+            f"--kubeconfig={self._kubeconfig('kubelet')}",
+            f"--root-dir={self.state / 'kubelet'}",
+            f"--hostname-override={NODE_NAME}",
+            f"--node-ip={network.NODE_ADDRESS}",
+            files=[resolver, config],
+        )
+
+    def _kubelet_config(self, resolver: Path) -> dict[str, object]:
+        return {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
             "authentication": {
@@ -196,11 +222,9 @@ class Settings:
             "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
             "clusterDomain": DOMAIN,
             "clusterDNS": [network.DNS_ADDRESS],
-            # Pods that ask for the node's DNS get the cluster's too: the node has no other.
-            "resolvConf": str(
-                self._config("resolv", "conf", f"nameserver {network.NODE_ADDRESS}\n")
-            ),
+            "resolvConf": str(resolver),
             "podLogsDir": str(self.logs / "pods"),
+            "volumePluginDir": str(self._plugins),
             # 100 % = never: images that no pod uses at the moment can't be pulled again.
             "imageGCHighThresholdPercent": 100,
             # The disk is shared with everything else of this machine.
@@ -212,15 +236,8 @@ class Settings:
                 "imagefs.inodesFree": "1%",
             },
         }
-        return [
-            f"--config={self._config('kubelet', 'json', json.dumps(config, indent=2))}",
-            f"--kubeconfig={self._kubeconfig('kubelet')}",
-            f"--root-dir={self.state / 'kubelet'}",
-            f"--hostname-override={NODE_NAME}",
-            f"--node-ip={network.NODE_ADDRESS}",
-        ]
 
-    def _proxy(self) -> Path:
+    def _proxy(self) -> Daemon:
         config = {
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
             "kind": "KubeProxyConfiguration",
@@ -232,15 +249,15 @@ class Settings:
             "conntrack": {"maxPerCore": 0, "min": 0},
             "iptables": {"localhostNodePorts": False, "minSyncPeriod": "100ms"},
         }
-        return self._config("kube-proxy", "json", json.dumps(config, indent=2))
+        file = self._json("kube-proxy.json", config)
+        return self._daemon("kube-proxy", f"--config={file.path}", files=[file])
 
-    def _dns(self) -> Path:
+    def _dns(self) -> Daemon:
         # Two blocks: in one, template would answer before kubernetes, whatever their order here.
         # Names outside the cluster don't exist, at once: the node has no way out to ask for them.
         zones = f"{DOMAIN} in-addr.arpa ip6.arpa"
-        return self._config(
-            "coredns",
-            "conf",
+        file = self._file(
+            "Corefile",
             f"""{zones} {{
     errors
     bind {network.NODE_ADDRESS}
@@ -257,21 +274,22 @@ class Settings:
 }}
 """,
         )
+        return self._daemon("coredns", f"-conf={file.path}", files=[file])
 
-    def _volumes(self) -> list[str]:
-        return [
+    def _volumes(self) -> Daemon:
+        return self._daemon(
+            "volumes",
             f"-kubeconfig={self._kubeconfig('volumes')}",
             f"-root={self.state / 'volumes'}",
-        ]
+        )
 
-    def _containerd(self) -> Path:
-        folder = self.state / "config" / "cni"
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "10-nextstack.conflist", json.dumps(_cni(), indent=2))
-        return self._config(
-            "containerd",
-            "toml",
-            f"""version = 2
+    def _containerd(self) -> Daemon:
+        network_list = self._json("10-nextstack.conflist", _pod_network())
+        config = self._file("containerd.toml", self._containerd_config(network_list.path.parent))
+        return self._daemon("containerd", f"--config={config.path}", files=[network_list, config])
+
+    def _containerd_config(self, networks: Path) -> str:
+        return f"""version = 2
 root = "{self.images}"
 state = "{RUN_FOLDER / "containerd"}"
 disabled_plugins = ["io.containerd.internal.v1.opt"]
@@ -287,17 +305,16 @@ tolerate_missing_hugetlb_controller = true
 restrict_oom_score_adj = {str(not _may_lower_oom_score()).lower()}
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{self.binaries.debian / "usr/lib/cni"}"
-conf_dir = "{folder}"
+conf_dir = "{networks}"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
 BinaryName = "{self.binaries.debian / "usr/sbin/runc"}"
 SystemdCgroup = false
-""",
-        )
+"""
 
 
-def _cni() -> dict[str, object]:
+def _pod_network() -> dict[str, object]:
     # A routed cable per pod and no bridge: traffic between pods then passes kube-proxy's rules on
     # its way back too, without the kernel module br_netfilter.
     cable = {
@@ -317,11 +334,3 @@ def _may_lower_oom_score() -> bool:
     found = re.search(r"^CapEff:\s*(\w+)", Path("/proc/self/status").read_text(), re.M)
     cap_sys_resource = 24
     return found is not None and bool(int(found[1], 16) >> cap_sys_resource & 1)
-
-
-def _write(file: Path, text: str) -> None:
-    """Replaces in one step, so that a crash leaves the old file or the new one."""
-    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
-    partial.touch(mode=0o600)
-    partial.write_text(text)
-    partial.rename(file)
