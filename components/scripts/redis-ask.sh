@@ -1,0 +1,61 @@
+# shellcheck shell=sh
+# What the other scripts ask servers and Sentinels; read with ".", runs nothing by itself.
+# Expects of the environment: NODES and SENTINELS (names), NODE_PORT, SENTINEL_PORT, SET_NAME (what
+# the Sentinels call the set), QUORUM, POD_NAME, and the internal user's password, REDISCLI_AUTH.
+
+log() {
+    echo "$(date -u +%H:%M:%S) $0: $*" >&2
+}
+
+# The fixed address of a pod: that of its own Service, which outlives the pod.
+address() {
+    getent ahostsv4 "$1" | {
+        read -r ip _ && echo "$ip"
+    }
+}
+
+# The answer of a server, or nothing; a frozen one gets a second, because it accepts connections.
+ask() {
+    host=$1
+    port=$2
+    shift 2
+    timeout 1 valkey-cli --user internal --no-auth-warning -h "$host" -p "$port" "$@" 2>/dev/null
+}
+
+# The primary's address, once enough Sentinels name the same one; else nothing.
+named_primary() {
+    for sentinel in $SENTINELS; do
+        ask "$sentinel" "$SENTINEL_PORT" SENTINEL get-master-addr-by-name "$SET_NAME" |
+            head -n 1 &
+    done | sort | uniq -c | while read -r votes ip; do
+        if [ "$votes" -ge "$QUORUM" ] && [ -n "$ip" ]; then
+            echo "$ip"
+        fi
+    done
+}
+
+# Whether a Sentinel is promoting a replica; only the one that leads the failover knows.
+failover_in_progress() {
+    for sentinel in $SENTINELS; do
+        ask "$sentinel" "$SENTINEL_PORT" SENTINEL masters &
+    done | grep -q failover_in_progress
+}
+
+# Has a Sentinel promote the best replica now; fails if none does, for example for lack of one.
+hand_over() {
+    for sentinel in $SENTINELS; do
+        case $(ask "$sentinel" "$SENTINEL_PORT" SENTINEL failover "$SET_NAME") in
+        OK | INPROG*) return 0 ;;
+        esac
+    done
+    return 1
+}
+
+# Every node but this one.
+peers() {
+    for node in $NODES; do
+        if [ "$node" != "$POD_NAME" ]; then
+            echo "$node"
+        fi
+    done
+}
