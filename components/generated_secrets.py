@@ -23,6 +23,7 @@ NAMES = (
     "databaseReadonly",
     "databaseMonitor",
     "pgbouncerAdmin",
+    "cacheInternal",
     "databaseTls",
     "serverActions",
     "encryption",
@@ -92,6 +93,8 @@ class GeneratedSecrets(pulumi.ComponentResource):
     database_readonly: pulumi.Output[str]
     database_monitor: pulumi.Output[str]
     pgbouncer_admin: pulumi.Output[str]
+    cache_internal: pulumi.Output[str]
+    """What cache servers, Sentinels and their proxy show each other; no client knows it."""
     database_tls: pulumi.Output[str]
     """Seed of the database's certificate: 32 bytes, base64."""
 
@@ -112,6 +115,7 @@ class GeneratedSecrets(pulumi.ComponentResource):
         self.database_readonly = self._password("databaseReadonly")
         self.database_monitor = self._password("databaseMonitor")
         self.pgbouncer_admin = self._password("pgbouncerAdmin")
+        self.cache_internal = self._password("cacheInternal")
         self.database_tls = self._key("databaseTls")
         self.register_outputs({"serverActions": self.server_actions})
 

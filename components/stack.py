@@ -8,6 +8,7 @@ import pulumi
 from components.app_config import AppConfig
 from components.environment import EnvironmentConfig
 from components.generated_secrets import SecretsConfig
+from components.redis_settings import RedisConfig
 from components.stack_config import UNPREFIXED, refuse
 
 # RFC 1123: labels of letters, digits and inner hyphens; an optional port for development.
@@ -91,3 +92,4 @@ class StackConfig:
     secrets: SecretsConfig = field(metadata=UNPREFIXED)
     environment: EnvironmentConfig = field(metadata=UNPREFIXED)
     app: AppConfig
+    redis: RedisConfig
