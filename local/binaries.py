@@ -33,6 +33,7 @@ COMMANDS = {
     "iptables": "iptables",
     "mount": "mount",
     "nsenter": "util-linux",
+    "setpriv": "util-linux",
     "socat": "socat",
 }
 
@@ -142,21 +143,22 @@ def _apt_get(*arguments: str, folder: Path | None = None) -> None:
 
 
 def _build(folder: Path) -> None:
-    go = find_go()
+    # A build whose caller was killed would go on, beside the next one.
+    go = ["setpriv", "--pdeathsig", "KILL", find_go()]
     packages = ["./coredns", "./pause", "./volumes", "tool"]
     # -trimpath and no cgo: the result depends on nothing of this machine, not even a C compiler.
     environment = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -trimpath"}
     version = f"-X k8s.io/component-base/version.gitVersion={kubernetes_version()}"
     with step("Go modules of Kubernetes, etcd and CoreDNS") as progress:
         listed = _run(
-            [go, "list", "-deps", *packages],
+            [*go, "list", "-deps", *packages],
             folder=MODULE,
             environment=environment,
             on_line=lambda line: _show_download(progress, line),
         )
     with step("compile Kubernetes, etcd and CoreDNS", total=len(listed)) as progress:
         _run(
-            [go, "build", "-v", "-ldflags", f"-s -w {version}", "-o", f"{folder}/", *packages],
+            [*go, "build", "-v", "-ldflags", f"-s -w {version}", "-o", f"{folder}/", *packages],
             folder=MODULE,
             environment=environment,
             on_line=lambda line: _show_package(progress, line),

@@ -15,9 +15,7 @@ NAME = "nextstack"
 def hierarchies() -> list[Path]:
     """Mount points that hold the node's folders: one for cgroup v2, one per controller for v1."""
     mounts = [line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    if ["/sys/fs/cgroup", "cgroup2"] in mounts:
-        return [Path("/sys/fs/cgroup")]
-    return [Path(folder) for folder, kind in mounts if kind == "cgroup"]
+    return [Path(folder) for folder, kind in mounts if kind in ("cgroup", "cgroup2")]
 
 
 def prepare() -> None:
@@ -30,6 +28,7 @@ def prepare() -> None:
 
 
 def _delegate(folder: Path) -> None:
+    """Lets the folders below use all controllers, which cgroup v2 does not do by itself."""
     controllers = (folder / "cgroup.controllers").read_text().split()
     (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
 

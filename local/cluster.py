@@ -7,7 +7,6 @@ processes of the host, in a network namespace of their own; it needs root, but n
 import contextlib
 import fcntl
 import hashlib
-import platform
 import shutil
 import socket
 import subprocess
@@ -134,17 +133,21 @@ class LocalCluster:
         )
 
     def _is_up(self) -> bool:
+        settings = self._settings
+        pids = {daemon.name: daemon.pid() for daemon in settings.daemons()}
+        # The cheap questions first: asking a node that is down takes until the time-out.
         return (
-            self._addons_note.exists()
-            and self.status().running
-            and self.status().node_ready
+            None not in pids.values()
+            and self._addons_note.exists()
+            and _containerd_answers()
             and self.has_image(PAUSE_IMAGE)
+            and node.is_ready(settings, pids["kubelet"])
         )
 
     def _bring_up(self) -> None:
         settings = self._settings
         daemons = node.launch(settings)
-        node.wait(settings, daemons, "containerd", CONTAINERD_SOCKET.exists)
+        node.wait(settings, daemons, "containerd", _containerd_answers)
         if not self.has_image(PAUSE_IMAGE):
             self._load_pause_image(settings.binaries)
         node.wait(settings, daemons, "the API server", lambda: node.is_api_ready(settings))
@@ -170,11 +173,9 @@ class LocalCluster:
             layer = Path(folder) / "layer.tar"
             with writing(layer) as files:
                 files.write("pause", (binaries.go / "pause").read_bytes(), mode=0o755)
-            machine = {"x86_64": "amd64", "aarch64": "arm64"}
             image = Image(
                 ref=PAUSE_IMAGE,
                 layers=[written(layer)],
-                architecture=machine[platform.machine()],
                 config={"Entrypoint": ["/pause"], "User": "65535:65535"},
             )
             pack(image, Path(folder) / "pause.tar")
@@ -182,7 +183,7 @@ class LocalCluster:
 
     def _ctr(self, *arguments: str) -> str:
         client = self._settings.binaries.ctr
-        if not CONTAINERD_SOCKET.exists():
+        if not _containerd_answers():
             raise RuntimeError("the local cluster does not run: start it first")
         return _run(str(client), f"--address={CONTAINERD_SOCKET}", "--namespace=k8s.io", *arguments)
 
@@ -212,6 +213,11 @@ class LocalCluster:
                 with step("wait for another start or stop of the cluster"):
                     fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _containerd_answers() -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(CONTAINERD_SOCKET)) == 0
 
 
 def _run(*command: str) -> str:

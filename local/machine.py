@@ -73,7 +73,10 @@ def remove_leftovers(state: Path) -> None:
     for link in Path("/var/log/containers").glob("*.log"):
         if link.readlink().is_relative_to(state):
             link.unlink()
-    for result in Path("/var/lib/cni/results").glob("nextstack-*"):
+    results = Path("/var/lib/cni/results")
+    for result in results.glob("nextstack-*-eth0"):
+        pod = result.name.split("-")[1]
+        (results / f"cni-loopback-{pod}-lo").unlink(missing_ok=True)
         result.unlink()
     Path("/var/lib/kubelet/device-plugins/kubelet.sock").unlink(missing_ok=True)
     for folder in LEFT_FOLDERS:

@@ -73,8 +73,10 @@ def is_ready(settings: Settings, kubelet: int | None) -> bool:
 
     A word from before is worth nothing: it stays for 40 s after a kubelet ends.
     """
+    if kubelet is None:
+        return False
     answer = _get(settings, f"/api/v1/nodes/{NODE_NAME}")
-    if answer is None or kubelet is None:
+    if answer is None:
         return False
     conditions = json.loads(answer).get("status", {}).get("conditions", [])
     ready = next((found for found in conditions if found["type"] == "Ready"), None)
