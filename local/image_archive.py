@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from local.image_packages import architecture
+
 # Time of every file that has none of its own, 2025-01-01. Not 0: Next.js takes a page file of
 # time 0 for new for ever, and never refreshes the page.
 EPOCH = 1_735_689_600
@@ -34,7 +36,6 @@ class Image:
     ref: str
     """Name and tag under which a cluster finds the image."""
     layers: Sequence[Layer]
-    architecture: str
     config: Mapping[str, object]
     """User, Env, Cmd and so on, as the OCI image specification names them."""
 
@@ -96,7 +97,7 @@ def pack(image: Image, archive: Path) -> None:
     """Writes the archive under a temporary name, then moves it: a file of that name is complete."""
     config = _json(
         {
-            "architecture": image.architecture,
+            "architecture": architecture(),
             "os": "linux",
             "config": image.config,
             "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in image.layers]},

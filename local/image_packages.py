@@ -88,6 +88,7 @@ class Suite:
             env={**os.environ, "LC_ALL": "C"},
             capture_output=True,
             text=True,
+            close_fds=False,  # see images.locked
         )
         if done.returncode:
             raise RuntimeError(

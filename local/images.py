@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -25,6 +25,7 @@ from typing import IO
 from local import image_archive, image_packages
 from local.image_archive import Image, Layer, LayerWriter
 from local.image_packages import Package, Suite
+from local.paths import cache_folder
 from local.progress import Step, step
 
 TABLE = Path(__file__).with_name("images.toml")
@@ -64,6 +65,8 @@ class Recipe:
     """Folders of programs that go before the usual ones."""
     directories: Sequence[str] = ()
     """Empty folders that belong to the user."""
+    links: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Symbolic links to make: path and target."""
     stop_signal: str = "SIGTERM"
 
 
@@ -107,27 +110,29 @@ def ensure(names: Iterable[str]) -> dict[str, Path]:
     return archives
 
 
-def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "nextstack"
-
-
 @contextmanager
 def locked(folder: Path) -> Generator[None]:
-    """Keeps a second run out of the folder while the body runs; the kernel lets go if it dies."""
+    """Keeps a second run out of the folder while the body runs.
+
+    Programs started with close_fds=False hold the lock too: when this process is killed, the next
+    run waits until they have ended.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        os.set_inheritable(lock.fileno(), True)
         yield
 
 
 def config(name: str) -> dict[str, object]:
     """What the image says about how to run it, as the OCI image specification names it."""
     made = recipe(name)
-    return {
-        "User": f"{made.uid}:{made.gid}",
-        "Env": [f"PATH={':'.join([*made.path, PATH])}", "LANG=C.UTF-8"],
-        "StopSignal": made.stop_signal,
-    }
+    user = f"{made.uid}:{made.gid}"
+    return {"User": user, "Env": environment(name), "StopSignal": made.stop_signal}
+
+
+def environment(name: str) -> list[str]:
+    return [f"PATH={':'.join([*recipe(name).path, PATH])}", "LANG=C.UTF-8"]
 
 
 def _archive(name: str) -> Path:
@@ -182,22 +187,18 @@ def _build_suite(suite: str, archives: Mapping[str, Path], scratch: Path, shown:
         image_packages.check_floors(versions, made.at_least)
         own = [package for package in packages if package not in base_packages]
         layer = _image_layer(name, own, scratch / f"{name}.tar")
-        image_archive.pack(_image(ref(name), config(name), [base_layer, layer]), archive)
+        image = Image(ref=ref(name), layers=[base_layer, layer], config=config(name))
+        image_archive.pack(image, archive)
         layer.file.unlink()
         for old in set(archive.parent.glob(f"{name}-*.tar")) - {archive}:
             old.unlink()
         shown.advance()
 
 
-def _image(reference: str, settings: Mapping[str, object], layers: Sequence[Layer]) -> Image:
-    architecture = image_packages.architecture()
-    return Image(ref=reference, layers=layers, architecture=architecture, config=settings)
-
-
 def _base_layer(packages: Sequence[Package], file: Path) -> Layer:
     with image_archive.writing(file) as layer:
-        for name, target in table().base.links.items():
-            layer.link(name, target)
+        for link, target in table().base.links.items():
+            layer.link(link, target)
         layer.write("etc/nsswitch.conf", NAME_SERVICES)
         layer.write("etc/ssl/certs/ca-certificates.crt", _certificates(packages))
         _unpack(packages, layer)
@@ -213,6 +214,8 @@ def _image_layer(name: str, packages: Sequence[Package], file: Path) -> Layer:
         layer.write("etc/group", f"root:x:0:\n{name}:x:{made.gid}:\n".encode())
         for folder in made.directories:
             layer.folder(folder, uid=made.uid, gid=made.gid)
+        for link, target in made.links.items():
+            layer.link(link, target)
         _unpack(packages, layer)
     return image_archive.written(file)
 
