@@ -20,6 +20,9 @@ const config: NextConfig = {
   cacheHandler: fileURLToPath(new URL("cache-handler.mjs", import.meta.url)),
   cacheMaxMemorySize: 0,
 
+  // Seconds; a cache on the way may show a page this long, 300 of them fresh. Unset: a year.
+  expireTime: 900,
+
   // nginx is the only one to compress and to send headers.
   compress: false,
   poweredByHeader: false,

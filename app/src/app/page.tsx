@@ -42,7 +42,7 @@ const TRY = [
     text: "Rows in PostgreSQL, written by Server Actions through the connection pool.",
   },
   {
-    href: "/report/7",
+    href: "/report/hour",
     title: "Report",
     text: "One page, rendered once, cached for all replicas and revalidated for all of them.",
   },
@@ -68,7 +68,7 @@ export default async function Overview() {
             <Link className="button on-image" href="/tasks">
               Open the task list
             </Link>
-            <Link className="button ghost on-image" href="/report/7">
+            <Link className="button ghost on-image" href="/report/hour">
               See the shared cache
             </Link>
           </p>

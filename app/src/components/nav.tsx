@@ -6,7 +6,7 @@ import { usePathname } from "next/navigation";
 const PAGES = [
   { href: "/", label: "Overview" },
   { href: "/tasks", label: "Tasks" },
-  { href: "/report/7", label: "Report" },
+  { href: "/report/hour", label: "Report" },
   { href: "/stream", label: "Stream" },
 ];
 

@@ -52,19 +52,22 @@ export async function deleteTask(id: string): Promise<void> {
   await query("delete_task", "delete from tasks where id = $1", [id]);
 }
 
-export type TasksPerDay = { day: string; created: number; done: number };
+export type Slot = { start: Date; created: number; done: number };
 
-/** One row per day, days without tasks included, oldest first. */
-export function tasksPerDay(days: number): Promise<TasksPerDay[]> {
-  return query<TasksPerDay>(
-    "tasks_per_day",
-    `select to_char(day, 'YYYY-MM-DD') as day,
+/** The tasks created in each of the last `slots` slots of time; the last slot is the current one. */
+export function tasksPerSlot(slot: string, slots: number): Promise<Slot[]> {
+  return query<Slot>(
+    "tasks_per_slot",
+    `with last as (select date_bin($1::interval, now(), 'epoch') as start)
+     select series.start,
             count(tasks.id)::int as created,
             (count(tasks.id) filter (where tasks.done))::int as done
-       from generate_series(current_date - ($1::int - 1), current_date, interval '1 day') as day
-       left join tasks on tasks.created_at >= day and tasks.created_at < day + interval '1 day'
-      group by day order by day`,
-    [days],
+       from last,
+            generate_series(last.start - $1::interval * ($2::int - 1), last.start, $1::interval) as series(start)
+       left join tasks
+         on tasks.created_at >= series.start and tasks.created_at < series.start + $1::interval
+      group by series.start order by series.start`,
+    [slot, slots],
     PAGE_TIMEOUT_MS,
   );
 }

@@ -2,38 +2,39 @@ import type { Metadata } from "next";
 import Link from "next/link";
 import { notFound } from "next/navigation";
 import { AnsweredBy } from "@/components/answered-by";
-import { Submit } from "@/components/submit";
 import { Time } from "@/components/time";
-import type { TasksPerDay } from "@/server/tasks";
-import { computeAgain } from "./actions";
-import { report } from "./report";
+import { ComputeAgain } from "./compute-again";
+import { type Bar, isPeriod, type Period, PERIODS, report } from "./report";
 
 export const metadata: Metadata = { title: "Report" };
 export const dynamic = "force-static";
 // Seconds; the time a visitor may see old figures if nobody presses the button.
 export const revalidate = 300;
 
-const PERIODS = [7, 30];
-
 /** Nothing is rendered while the image is built: there is no database then. */
-export function generateStaticParams(): { days: string }[] {
+export function generateStaticParams(): { period: string }[] {
   return [];
 }
 
-function Chart({ perDay }: { perDay: TasksPerDay[] }) {
-  const most = Math.max(...perDay.map((day) => day.created), 1);
+function label(start: string, period: Period): string {
+  return period === "week" ? start.slice(5, 10) : start.slice(11, 16);
+}
+
+function Chart({ bars, period }: { bars: Bar[]; period: Period }) {
+  const most = Math.max(...bars.map((bar) => bar.created), 1);
+  const { labelEvery } = PERIODS[period];
   return (
-    <ol className="chart" style={{ gridTemplateColumns: `repeat(${perDay.length}, 1fr)` }}>
-      {perDay.map(({ day, created, done }) => (
-        <li key={day} title={`${day}: ${created} created, ${done} of them done`}>
+    <ol className="chart" style={{ gridTemplateColumns: `repeat(${bars.length}, minmax(0, 1fr))` }}>
+      {bars.map(({ start, created, done }, index) => (
+        <li key={start} title={`${label(start, period)}: ${created} created, ${done} of them done`}>
           <span className="visually-hidden">
-            {day}: {created} created, {done} of them done
+            {label(start, period)}: {created} created, {done} of them done
           </span>
           <span className="column" style={{ blockSize: `${(created / most) * 100}%` }} aria-hidden="true">
             <span style={{ blockSize: `${created ? (done / created) * 100 : 0}%` }} />
           </span>
-          <span className="day" aria-hidden="true">
-            {Number(day.slice(8))}
+          <span className="slot" aria-hidden="true">
+            {(bars.length - 1 - index) % labelEvery === 0 && label(start, period)}
           </span>
         </li>
       ))}
@@ -41,19 +42,19 @@ function Chart({ perDay }: { perDay: TasksPerDay[] }) {
   );
 }
 
-export default async function ReportPage({ params }: { params: Promise<{ days: string }> }) {
-  const days = Number((await params).days);
-  if (!PERIODS.includes(days)) notFound();
-  const { counts, perDay, computedAt, computedOn } = await report(days);
+export default async function ReportPage({ params }: { params: Promise<{ period: string }> }) {
+  const { period } = await params;
+  if (!isPeriod(period)) notFound();
+  const { counts, bars, computedAt, computedOn } = await report(period);
   const figures = { Tasks: counts.total, Open: counts.open, Done: counts.total - counts.open };
   return (
     <>
       <div className="page-head">
         <h1>Report</h1>
         <nav className="switch" aria-label="Period">
-          {PERIODS.map((period) => (
-            <Link key={period} href={`/report/${period}`} aria-current={period === days ? "page" : undefined}>
-              {period} days
+          {Object.entries(PERIODS).map(([name, { label }]) => (
+            <Link key={name} href={`/report/${name}`} aria-current={name === period ? "page" : undefined}>
+              {label}
             </Link>
           ))}
         </nav>
@@ -68,8 +69,8 @@ export default async function ReportPage({ params }: { params: Promise<{ days: s
       </dl>
       <div className="columns wide-left">
         <section className="card" aria-labelledby="chart">
-          <h2 id="chart">Created per day</h2>
-          <Chart perDay={perDay} />
+          <h2 id="chart">Tasks created</h2>
+          <Chart bars={bars} period={period} />
           <p className="legend">
             <span className="key created" /> still open <span className="key finished" /> done
           </p>
@@ -83,14 +84,12 @@ export default async function ReportPage({ params }: { params: Promise<{ days: s
             </dd>
             <dt>Computed by</dt>
             <dd className="mono">{computedOn}</dd>
-            <dt>Brought by</dt>
+            <dt>Delivered by</dt>
             <dd className="mono">
               <AnsweredBy />
             </dd>
           </dl>
-          <form action={computeAgain}>
-            <Submit pending="Computing…">Compute again, for everyone</Submit>
-          </form>
+          <ComputeAgain period={period} />
           <p className="hint">
             This page is kept in Redis for five minutes. The button throws it away for every replica at once.
           </p>
