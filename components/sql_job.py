@@ -3,6 +3,7 @@
 Leaves out what the scripts do (components/scripts) and when they run.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def job_files(
     ca_bundle: pulumi.Input[str],
     namespace: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
-    more: dict[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> pulumi.Output[str]:
     """The name of a new ConfigMap with scripts of this project, the CA, and `more` files."""
     files = {script: (SCRIPTS / script).read_text() for script in scripts}
@@ -58,7 +59,7 @@ def job_login(
     login: Login,
     namespace: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
-    more: dict[str, pulumi.Input[str]] | None = None,
+    more: Mapping[str, pulumi.Input[str]] | None = None,
 ) -> pulumi.Output[str]:
     """The name of a new Secret with libpq's environment for `login`, and `more` variables."""
     secret = k8s.core.v1.Secret(
@@ -71,7 +72,7 @@ def job_login(
             "PGUSER": login.username,
             "PGPASSWORD": login.password,
             "PGSSLMODE": database.tls_mode.value,
-            # "system" (libpq 16): the image's own authorities, for servers with public certificates.
+            # "system" (libpq 16): the image's own authorities, for public certificates.
             "PGSSLROOTCERT": pulumi.Output.from_input(database.ca_bundle).apply(
                 lambda bundle: f"{FILES}/ca.pem" if bundle else "system"
             ),
@@ -96,7 +97,6 @@ def sql_step(
 ) -> JobStep:
     """A container that runs `script`; `mounts` are its writable volumes by path."""
     volumes: list[k8s.core.v1.VolumeArgsDict] = [
-        # pg_dump and sort want a scratch directory; the root file system is read-only.
         {"name": f"{name}-files", "config_map": {"name": files}},
         *(mounts or {}).values(),
     ]

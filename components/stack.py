@@ -6,9 +6,15 @@ from dataclasses import dataclass, field
 import pulumi
 
 from components.app_config import AppConfig
+from components.backups import BackupConfig
 from components.environment import EnvironmentConfig
 from components.generated_secrets import SecretsConfig
+from components.pgbouncer import TEST_POOL_SIZE, PgBouncerConfig
+from components.postgres import PostgresConfig
+from components.recovery import RecoveryConfig
 from components.redis_settings import RedisConfig
+from components.schedule import DAY, DAYS, Period, every_hours, weekly
+from components.sql_maintenance import MaintenanceConfig
 from components.stack_config import UNPREFIXED, refuse
 
 # RFC 1123: labels of letters, digits and inner hyphens; an optional port for development.
@@ -93,3 +99,124 @@ class StackConfig:
     environment: EnvironmentConfig = field(metadata=UNPREFIXED)
     app: AppConfig
     redis: RedisConfig
+    postgres: PostgresConfig
+    pool: PgBouncerConfig
+    backup: BackupConfig
+    recovery: RecoveryConfig
+    sql_maintenance: MaintenanceConfig
+
+    def __post_init__(self) -> None:
+        refuse(
+            [
+                *connection_budget(self.pool, self.postgres),
+                *wait_limits(self.pool, self.postgres, self.environment),
+                *pool_clients(self.app, self.pool, self.environment),
+                *recovery_contract(self.recovery, self.backup),
+                *meeting_schedules(self.backup, self.sql_maintenance),
+            ]
+        )
+
+
+def connection_budget(pool: PgBouncerConfig, postgres: PostgresConfig) -> list[str]:
+    """Poolers with the one more of a roll-out, people and jobs fit into the server (PO-3)."""
+    size = pool.size + (TEST_POOL_SIZE if postgres.test_database else 0)
+    needed = (pool.replicas + 1) * size + pool.reserve + pool.direct_clients
+    allowed = postgres.max_connections * pool.max_connections_percent // 100
+    if needed <= allowed:
+        return []
+    return [
+        f"pool_size is too large: got {pool.size}, which needs ({pool.replicas} + 1) x {size} + "
+        f"{pool.reserve} + {pool.direct_clients} = {needed} server connections, allowed {allowed}, "
+        f"{pool.max_connections_percent} % of postgresMaxConnections {postgres.max_connections}; "
+        "lower poolSize or poolReplicas, or raise postgresMaxConnections"
+    ]
+
+
+def wait_limits(
+    pool: PgBouncerConfig, postgres: PostgresConfig, environment: EnvironmentConfig
+) -> list[str]:
+    """The innermost limit fires first, so that its message is the one that is seen (S-9)."""
+    problems: list[str] = []
+    if pool.query_wait_timeout_s * 1000 >= postgres.statement_timeout_ms:
+        problems.append(
+            f"pool_query_wait_timeout_s is too long: got {pool.query_wait_timeout_s}, allowed less "
+            f"than postgresStatementTimeoutMs {postgres.statement_timeout_ms}; waiting for a "
+            "connection has to end before the statement would"
+        )
+    timeout = environment.plain("DATABASE_TIMEOUT")
+    if timeout != str(postgres.statement_timeout_ms):
+        problems.append(
+            f"postgres_statement_timeout_ms differs from DATABASE_TIMEOUT: got "
+            f"{postgres.statement_timeout_ms} and {timeout}, allowed the same number; change both"
+        )
+    return problems
+
+
+def pool_clients(
+    app: AppConfig, pool: PgBouncerConfig, environment: EnvironmentConfig
+) -> list[str]:
+    """All pods' connections are accepted even while one pooler is away."""
+    each = environment.plain("DATABASE_POOL_SIZE")
+    needed = app.most_pods * int(each)
+    if needed <= pool.max_clients:
+        return []
+    return [
+        f"pool_max_clients is too small: got {pool.max_clients}, allowed {needed} or more, "
+        f"{app.most_pods} pods with DATABASE_POOL_SIZE {each}; raise it, or lower one of these"
+    ]
+
+
+def recovery_contract(recovery: RecoveryConfig, backup: BackupConfig) -> list[str]:
+    """A database with nothing but dumps can promise no more than they give (BK-19)."""
+    problems: list[str] = []
+    interval = backup.interval_hours * 60
+    if recovery.rpo_minutes < interval:
+        problems.append(
+            f"recovery_rpo_minutes cannot be kept: got {recovery.rpo_minutes}, allowed {interval} "
+            "or more, the time between two dumps; lower backupIntervalHours, or use a managed "
+            "database for less than 60"
+        )
+    if recovery.rto_minutes < backup.verify_deadline_minutes:
+        problems.append(
+            f"recovery_rto_minutes is not proven: got {recovery.rto_minutes}, allowed "
+            f"{backup.verify_deadline_minutes} or more, what the restore test may take; lower "
+            "backupVerifyDeadlineMinutes"
+        )
+    if recovery.retention_days > backup.keep_days:
+        problems.append(
+            f"recovery_retention_days cannot be kept: got {recovery.retention_days}, allowed at "
+            f"most backupKeepDays {backup.keep_days}; raise backupKeepDays"
+        )
+    scheduled = recovery.retention_days * 24 // backup.interval_hours
+    if backup.keep_count < scheduled:
+        problems.append(
+            f"backup_keep_count is too small: got {backup.keep_count}, allowed {scheduled} or "
+            f"more, the dumps of recoveryRetentionDays {recovery.retention_days}; each migration "
+            "takes one more"
+        )
+    return problems
+
+
+def meeting_schedules(backup: BackupConfig, maintenance: MaintenanceConfig) -> list[str]:
+    """Weekly SQL keeps clear of dumps and of the restore test, which all want the disk (BK-14)."""
+    sql = weekly(maintenance.day, maintenance.time, maintenance.deadline_minutes)
+    test = weekly(backup.verify_day, backup.verify_time, backup.verify_deadline_minutes)
+    dumps = [
+        Period(number * DAY + minute, 1)
+        for number in range(len(DAYS))
+        for minute in every_hours(backup.time, backup.interval_hours)
+    ]
+    got = f"got {maintenance.day} {maintenance.time} for {maintenance.deadline_minutes} minutes"
+    problems: list[str] = []
+    if sql.meets(test):
+        problems.append(
+            f"sql_maintenance_time meets the restore test: {got}, allowed any time but "
+            f"{backup.verify_day} {backup.verify_time} and {backup.verify_deadline_minutes} "
+            "minutes from there; move one of them"
+        )
+    if any(sql.meets(dump) for dump in dumps):
+        problems.append(
+            f"sql_maintenance_time meets a dump: {got}, allowed a time between two dumps, which "
+            f"start at {backup.time} UTC and every {backup.interval_hours} h; move or shorten it"
+        )
+    return problems

@@ -1,0 +1,427 @@
+"""PostgreSQL inside the cluster: one server with a volume, its certificate, roles and databases.
+
+Leaves out pooling (pgbouncer.py), dumps (backups.py) and replicas: a server that restarts in place
+is back as soon as a standby would be. Stacks that need more use a managed database.
+"""
+
+import re
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.certificates import ServerCertificate, server_certificate
+from components.database import Login, TlsMode
+from components.generated_secrets import GeneratedSecrets
+from components.image import unfixed
+from components.network_policy import allow_clients
+from components.pod import CONTAINER_SECURITY, labels, unprivileged
+from components.scram import scram_verifier
+from components.sql_job import GID, SCRIPTS, UID, job_files, job_login, job_pod, sql_step
+from components.stack_config import refuse
+
+PORT = 5432
+SERVER = "postgres"
+"""Name of the Service and of the StatefulSet; people and DNS use it."""
+VOLUME = "/var/lib/postgresql/data"
+CONFIG = "/etc/nextstack/postgres"
+CERTIFICATE = "/etc/nextstack/postgres-tls"
+ADMIN = "/etc/nextstack/postgres-admin"
+# Longer than a checkpoint of a small volume takes; a fast shutdown writes one. Default 30 s.
+SHUTDOWN_GRACE_S = 60
+# The first start makes the database, a start after a crash replays the log: neither is stuck.
+START_LIMIT_S = 600
+ROLES_LIMIT_S = 600
+IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+# Taken by PostgreSQL, or by the roles that scripts/roles.sql makes.
+RESERVED = ("postgres", "template0", "template1", "pgbouncer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresConfig:
+    image: str
+    database: str
+    test_database: str
+    extensions: tuple[str, ...]
+    storage_gib: int
+    memory_mib: int
+    cpu_millicores: int
+    max_connections: int
+    log_min_duration_ms: int
+    statement_timeout_ms: int
+    readonly_statement_timeout_ms: int
+    idle_in_transaction_timeout_ms: int
+
+    def __post_init__(self) -> None:
+        names = [("database", self.database)]
+        if self.test_database:
+            names.append(("test_database", self.test_database))
+        problems = unfixed("image", self.image)
+        problems += [
+            f"{field} is not a usable name: got {value!r}, allowed a-z, 0-9 and _, at most 63 "
+            f"characters, not starting with a digit and none of {', '.join(RESERVED)}"
+            for field, value in names
+            if not IDENTIFIER.fullmatch(value) or value in RESERVED
+        ]
+        if self.database == self.test_database:
+            problems.append(
+                f"test_database is the database itself: got {self.test_database!r}, allowed "
+                "another name, or empty for none; tests delete what they find"
+            )
+        problems += [
+            f"extensions names {extension!r}, allowed a-z, 0-9, _ and -, as PostgreSQL spells it"
+            for extension in self.extensions
+            if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", extension)
+        ]
+        refuse(problems + self._out_of_range())
+
+    def _out_of_range(self) -> list[str]:
+        ranges = {
+            "storage_gib": (1, 1024, "choose within it, or a managed database for more"),
+            "memory_mib": (256, 65_536, "a fifth is kept for its own cache"),
+            "cpu_millicores": (10, 64_000, "1000 is one processor"),
+            "max_connections": (20, 1000, "the pool multiplies them; more only costs memory"),
+            "log_min_duration_ms": (0, 3_600_000, "0 logs every statement"),
+            "statement_timeout_ms": (1, 3_600_000, "no limit would let one query hold the pool"),
+            "readonly_statement_timeout_ms": (1, 86_400_000, "analytics need a limit, too"),
+            "idle_in_transaction_timeout_ms": (1, 3_600_000, "idle transactions block vacuum"),
+        }
+        values = {name: int(getattr(self, name)) for name in ranges}
+        return [
+            f"{name} is out of range: got {values[name]}, allowed {low} to {high}; {hint}"
+            for name, (low, high, hint) in ranges.items()
+            if not low <= values[name] <= high
+        ]
+
+    @property
+    def databases(self) -> list[str]:
+        """The application's database, and the one for tests where the stack has one."""
+        return [self.database, *filter(None, [self.test_database])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterPostgresArgs:
+    config: PostgresConfig
+    namespace: pulumi.Input[str]
+    secrets: GeneratedSecrets
+    """Where the passwords and the seed of the certificate come from."""
+    keep_volume: bool = True
+    """Whether the volume outlives this component; by default it does."""
+
+
+class ClusterPostgres(pulumi.ComponentResource):
+    """Satisfies `Database`."""
+
+    host: pulumi.Output[str]
+    port: pulumi.Output[int]
+    name: pulumi.Output[str]
+    owner: Login
+    app: Login
+    app_previous: Login
+    readonly: Login
+    """Reads every table, for analytics."""
+    monitor: Login
+    """Reads statistics, no rows."""
+    ca_bundle: pulumi.Output[str]
+    tls_mode: TlsMode = TlsMode.VERIFY_FULL
+    ready: list[pulumi.Resource]
+
+    def __init__(
+        self, name: str, args: ClusterPostgresArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("nextstack:index:ClusterPostgres", name, {}, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        # Holds no data, and is replaced whenever its content changes.
+        self._replaceable = pulumi.ResourceOptions(parent=self, protect=False)
+        self._labels = labels(SERVER, name)
+        self._metadata: k8s.meta.v1.ObjectMetaArgsDict = {"namespace": args.namespace}
+        certificate = self._certificate()
+        service = self._service()
+        self._server(service, certificate)
+
+        self.host = pulumi.Output.format("{0}.{1}.svc", service.metadata.name, args.namespace)
+        self.port = pulumi.Output.from_input(PORT)
+        self.name = pulumi.Output.from_input(args.config.database)
+        self.ca_bundle = pulumi.Output.unsecret(certificate.apply(lambda made: made.ca))
+        self._logins(args.secrets)
+        self.ready = [self._roles(args.secrets.database_admin)]
+        allow_clients(SERVER, self._labels, [PORT], args.namespace, self._replaceable)
+        self.register_outputs({"host": self.host, "port": self.port, "name": self.name})
+
+    def _certificate(self) -> pulumi.Output[ServerCertificate]:
+        """For every name that resolves to the Service; secret as a whole."""
+
+        def derive(known: list[str]) -> ServerCertificate:
+            seed, namespace = known
+            domains = ("", f".{namespace}", f".{namespace}.svc", f".{namespace}.svc.cluster.local")
+            return server_certificate(seed, [SERVER + domain for domain in domains])
+
+        return pulumi.Output.all(self._args.secrets.database_tls, self._args.namespace).apply(
+            derive
+        )
+
+    def _service(self) -> k8s.core.v1.Service:
+        return k8s.core.v1.Service(
+            f"{self._name}-service",
+            metadata={
+                "name": SERVER,
+                "namespace": self._args.namespace,
+                # Else Pulumi waits up to 10 min for endpoints, which need the server below.
+                "annotations": {"pulumi.com/skipAwait": "true"},
+            },
+            spec={"selector": self._labels, "ports": [{"name": "postgres", "port": PORT}]},
+            opts=self._child,
+        )
+
+    def _server(
+        self, service: k8s.core.v1.Service, certificate: pulumi.Output[ServerCertificate]
+    ) -> None:
+        args, metadata = self._args, self._metadata
+        files = k8s.core.v1.ConfigMap(
+            f"{self._name}-config",
+            metadata=metadata,
+            data={
+                "postgresql.conf": postgresql_conf(args.config),
+                "pg_hba.conf": PG_HBA,
+                "postgres-start.sh": (SCRIPTS / "postgres-start.sh").read_text(),
+            },
+            opts=self._replaceable,
+        )
+        tls = k8s.core.v1.Secret(
+            f"{self._name}-tls",
+            metadata=metadata,
+            type="kubernetes.io/tls",
+            string_data={
+                "tls.crt": certificate.apply(lambda made: made.certificate),
+                "tls.key": certificate.apply(lambda made: made.key),
+            },
+            opts=self._replaceable,
+        )
+        admin = k8s.core.v1.Secret(
+            f"{self._name}-admin",
+            metadata=metadata,
+            string_data={"password": args.secrets.database_admin},
+            opts=self._replaceable,
+        )
+        volumes: dict[str, k8s.core.v1.VolumeArgsDict] = {
+            CONFIG: {"name": "config", "config_map": {"name": files.metadata.name}},
+            # The server refuses a key that others may read.
+            CERTIFICATE: _private("tls", tls.metadata.name),
+            ADMIN: _private("admin", admin.metadata.name),
+            "/var/run/postgresql": {"name": "run", "empty_dir": {"size_limit": "16Mi"}},
+            "/tmp": {"name": "tmp", "empty_dir": {"size_limit": "256Mi"}},
+            # Parallel queries share memory here; the runtime's own is 64 MiB.
+            "/dev/shm": {
+                "name": "shm",
+                "empty_dir": {"medium": "Memory", "size_limit": f"{args.config.memory_mib // 4}Mi"},
+            },
+        }
+        k8s.apps.v1.StatefulSet(
+            f"{self._name}-server",
+            metadata={"name": SERVER, **metadata},
+            spec=_stateful_set(
+                args.config, args.keep_volume, self._labels, service.metadata.name, volumes
+            ),
+            opts=self._child,
+        )
+
+    def _logins(self, secrets: GeneratedSecrets) -> None:
+        current, previous = ("a", "b") if secrets.database.slot == "a" else ("b", "a")
+        self.owner = _login("owner", secrets.database_owner)
+        self.app = _login(f"app_{current}", secrets.database.current)
+        self.app_previous = _login(f"app_{previous}", secrets.database.previous)
+        self.readonly = _login("readonly", secrets.database_readonly)
+        self.monitor = _login("monitor", secrets.database_monitor)
+
+    def _roles(self, admin_password: pulumi.Output[str]) -> k8s.batch.v1.Job:
+        """Runs again when a credential or a script changes, because both are in its spec."""
+        config, namespace = self._args.config, self._args.namespace
+        apps = [self.app, self.app_previous]
+        app_a, app_b = apps if self._args.secrets.database.slot == "a" else reversed(apps)
+        logins = {
+            "OWNER": self.owner,
+            "APP_A": app_a,
+            "APP_B": app_b,
+            "READONLY": self.readonly,
+            "MONITOR": self.monitor,
+        }
+        verifiers = {f"{role}_VERIFIER": login.verifier or "" for role, login in logins.items()}
+        files = job_files(
+            f"{self._name}-roles",
+            ["roles.sh", "roles.sql", "database.sql"],
+            self.ca_bundle,
+            namespace,
+            self._replaceable,
+        )
+        login = job_login(
+            f"{self._name}-roles",
+            self,
+            _login("postgres", admin_password),
+            namespace,
+            self._replaceable,
+            {**verifiers, "PGDATABASE": "postgres"},
+        )
+        step = sql_step(
+            "roles",
+            "roles.sh",
+            image=config.image,
+            files=files,
+            login=login,
+            env={
+                "DATABASES": " ".join(config.databases),
+                "TEST_DATABASE": config.test_database,
+                "EXTENSIONS": " ".join(config.extensions),
+                "APP_TIMEOUT_MS": str(config.statement_timeout_ms),
+                "READONLY_TIMEOUT_MS": str(config.readonly_statement_timeout_ms),
+                "IDLE_TIMEOUT_MS": str(config.idle_in_transaction_timeout_ms),
+            },
+        )
+        return k8s.batch.v1.Job(
+            f"{self._name}-roles",
+            metadata=self._metadata,
+            spec={
+                "active_deadline_seconds": ROLES_LIMIT_S,
+                "backoff_limit": 6,
+                "template": job_pod(step, labels("postgres-roles", self._name)),
+            },
+            opts=self._replaceable,
+        )
+
+
+def _login(username: str, password: pulumi.Output[str]) -> Login:
+    return Login(
+        username=pulumi.Output.from_input(username),
+        password=password,
+        verifier=password.apply(lambda known: scram_verifier(username, known)),
+    )
+
+
+def postgresql_conf(config: PostgresConfig) -> str:
+    """The server's settings; whatever is not here has PostgreSQL's own default."""
+    settings: dict[str, str | int] = {
+        "listen_addresses": "*",
+        "port": PORT,
+        "unix_socket_directories": "/var/run/postgresql",
+        "max_connections": config.max_connections,
+        # A quarter and three quarters of the memory are what the PostgreSQL manual starts from.
+        "shared_buffers": f"{config.memory_mib // 4}MB",
+        "effective_cache_size": f"{config.memory_mib * 3 // 4}MB",
+        "password_encryption": "scram-sha-256",
+        "ssl": "on",
+        "ssl_cert_file": f"{CERTIFICATE}/tls.crt",
+        "ssl_key_file": f"{CERTIFICATE}/tls.key",
+        "ssl_min_protocol_version": "TLSv1.3",
+        "shared_preload_libraries": "pg_stat_statements",
+        "idle_in_transaction_session_timeout": f"{config.idle_in_transaction_timeout_ms}ms",
+        # A client that vanished without a word is found after 60 s instead of 2 h.
+        "tcp_keepalives_idle": 30,
+        "tcp_keepalives_interval": 10,
+        "tcp_keepalives_count": 3,
+        "log_destination": "stderr",
+        "log_line_prefix": "%m [%p] %q%u@%d ",
+        "log_timezone": "UTC",
+        "timezone": "UTC",
+        "log_min_duration_statement": f"{config.log_min_duration_ms}ms",
+        # Parameters hold what users typed, session tokens included.
+        "log_parameter_max_length": 0,
+        "log_lock_waits": "on",
+    }
+    return "".join(f"{key} = '{value}'\n" for key, value in settings.items())
+
+
+# The socket is inside the pod: `kubectl exec` as the server's own user needs no password.
+PG_HBA = """\
+local     all  postgres       peer
+hostssl   all  all       all  scram-sha-256
+hostnossl all  all       all  reject
+"""
+
+
+def _private(name: str, secret: pulumi.Input[str]) -> k8s.core.v1.VolumeArgsDict:
+    return {"name": name, "secret": {"secret_name": secret, "default_mode": 0o440}}
+
+
+def _stateful_set(
+    config: PostgresConfig,
+    keep_volume: bool,
+    selector: dict[str, str],
+    service: pulumi.Input[str],
+    volumes: dict[str, k8s.core.v1.VolumeArgsDict],
+) -> k8s.apps.v1.StatefulSetSpecArgsDict:
+    pod: k8s.core.v1.PodSpecArgsDict = {
+        "termination_grace_period_seconds": SHUTDOWN_GRACE_S,
+        "containers": [_container(config, volumes)],
+        "volumes": [*volumes.values()],
+    }
+    return {
+        "service_name": service,
+        "replicas": 1,
+        "selector": {"match_labels": selector},
+        "template": {"metadata": {"labels": selector}, "spec": unprivileged(UID, GID, pod)},
+        "volume_claim_templates": [
+            {
+                "metadata": {"name": "data"},
+                "spec": {
+                    "access_modes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": f"{config.storage_gib}Gi"}},
+                },
+            }
+        ],
+        # Kubernetes reads this when it deletes the set, so it has to be there from the start.
+        "persistent_volume_claim_retention_policy": {
+            "when_deleted": "Retain" if keep_volume else "Delete",
+            "when_scaled": "Retain",
+        },
+    }
+
+
+def _container(
+    config: PostgresConfig, volumes: dict[str, k8s.core.v1.VolumeArgsDict]
+) -> k8s.core.v1.ContainerArgsDict:
+    memory = {"memory": f"{config.memory_mib}Mi"}
+    # Over TCP: that is where clients come in.
+    ready: k8s.core.v1.ExecActionArgsDict = {
+        "command": ["pg_isready", "--quiet", "--host=127.0.0.1", "--username=postgres"]
+    }
+    return {
+        "name": SERVER,
+        "image": config.image,
+        "command": ["sh", f"{CONFIG}/postgres-start.sh"],
+        "env": [
+            # Below the volume's top folder, whose mode and owner are not PostgreSQL's.
+            {"name": "PGDATA", "value": f"{VOLUME}/pgdata"},
+            {"name": "PGCONFIG", "value": CONFIG},
+            {"name": "PGADMIN", "value": f"{ADMIN}/password"},
+        ],
+        "ports": [{"name": "postgres", "container_port": PORT}],
+        "startup_probe": {
+            "exec_": ready,
+            "period_seconds": 1,
+            "timeout_seconds": 2,
+            "failure_threshold": START_LIMIT_S,
+        },
+        "readiness_probe": {"exec_": ready, "period_seconds": 5, "timeout_seconds": 2},
+        # No query: a busy server is no dead one. The start script restarts one that died.
+        "liveness_probe": {
+            "tcp_socket": {"port": PORT},
+            "period_seconds": 10,
+            "timeout_seconds": 5,
+            "failure_threshold": 12,
+        },
+        "resources": {
+            "requests": {"cpu": f"{config.cpu_millicores}m", **memory},
+            "limits": memory,
+        },
+        "security_context": CONTAINER_SECURITY,
+        "volume_mounts": [
+            {"name": "data", "mount_path": VOLUME},
+            *_mounts(volumes),
+        ],
+    }
+
+
+def _mounts(
+    volumes: dict[str, k8s.core.v1.VolumeArgsDict],
+) -> list[k8s.core.v1.VolumeMountArgsDict]:
+    return [{"name": volume["name"], "mount_path": path} for path, volume in volumes.items()]

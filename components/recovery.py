@@ -1,0 +1,30 @@
+"""The recovery contract: what a stack promises about lost data and time (BK-19).
+
+Leaves out how a promise is kept; what keeps it is checked in stack.py.
+"""
+
+from dataclasses import dataclass
+
+from components.stack_config import refuse
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryConfig:
+    rpo_minutes: int
+    rto_minutes: int
+    retention_days: int
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "rpo_minutes": (1, 10_080, "minutes of data that a disaster may cost"),
+            "rto_minutes": (1, 10_080, "minutes that a restore may take"),
+            "retention_days": (1, 3650, "days that a backup can be gone back to"),
+        }
+        values = {name: int(getattr(self, name)) for name in ranges}
+        refuse(
+            [
+                f"{name} is out of range: got {values[name]}, allowed {low} to {high}; {meaning}"
+                for name, (low, high, meaning) in ranges.items()
+                if not low <= values[name] <= high
+            ]
+        )

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Brings roles, databases and extensions to what the stack wants; safe to repeat.
+# In: libpq's environment of the administrator, and what roles.sql and database.sql ask for.
+set -eu
+cd "$(dirname "$0")"
+
+until pg_isready --quiet; do
+    echo "waiting for the database" >&2
+    sleep 0.5
+done
+psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --file=roles.sql
+for database in $DATABASES; do
+    echo "database $database" >&2
+    psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --dbname="$database" --file=database.sql
+done
