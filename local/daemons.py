@@ -14,8 +14,8 @@ from typing import IO
 
 from local import cgroups
 
-# Joins the cgroup before it becomes the daemon, so that there is no moment in which it isn't found.
-JOIN_AND_EXEC = 'echo $$ > "$0" && exec "$@"'
+# Joins the cgroup before it lets go of the caller, so there is no moment in which it isn't found.
+JOIN_AND_FORK = 'echo $$ > "$0" && exec setsid --fork "$@"'
 
 # A log is started afresh beyond this size; the one before is kept.
 LOG_LIMIT_BYTES = 16 << 20
@@ -43,10 +43,11 @@ class Daemon:
     """Written before it starts."""
 
     def pid(self) -> int | None:
-        """Id of the running process with exactly this command line."""
+        """Id of the process that runs this command line, or is about to."""
         wanted = "\0".join([*self.command, ""]).encode()
         for pid in cgroups.members(self._cgroup):
-            if _command_line(pid) == wanted:
+            # Before it runs, the command stands behind setsid's and nsenter's own arguments.
+            if _command_line(pid).endswith(wanted):
                 return pid
         return None
 
@@ -62,7 +63,7 @@ class Daemon:
         enter = ["nsenter", f"--net={self.network}"] if self.network else []
         with _log(logs / f"{self.name}.log") as log:
             subprocess.run(
-                ["setsid", "--fork", "sh", "-c", JOIN_AND_EXEC, processes, *enter, *self.command],
+                ["sh", "-c", JOIN_AND_FORK, processes, *enter, *self.command],
                 check=True,
                 cwd="/",
                 env=os.environ | dict(self.environment),
