@@ -34,9 +34,11 @@ class ServerCertificate:
 
 def server_certificate(seed: str, hosts: list[str]) -> ServerCertificate:
     """A certificate for `hosts` and its private authority, both derived from the base64 `seed`."""
-    secret = base64.b64decode(seed)
+    secret = base64.b64decode(seed, validate=True)
     if len(secret) < 32:
         raise ValueError(f"seed is too short: got {len(secret)} bytes, allowed 32 or more")
+    if not hosts:
+        raise ValueError("hosts is empty: allowed one DNS name or more")
     ca_key, server_key = _key(secret, "ca"), _key(secret, "server")
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nextstack database CA")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
@@ -44,6 +46,7 @@ def server_certificate(seed: str, hosts: list[str]) -> ServerCertificate:
         _builder(ca_name, ca_name, ca_key.public_key(), _serial(secret, "ca"))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(certificates=True), critical=True)
+        .add_extension(_own_id(ca_key), critical=False)
         .sign(ca_key, hashes.SHA256(), ecdsa_deterministic=True)
     )
     server = (
@@ -52,6 +55,8 @@ def server_certificate(seed: str, hosts: list[str]) -> ServerCertificate:
         .add_extension(_usage(certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(h) for h in hosts]), False)
+        .add_extension(_own_id(server_key), critical=False)
+        .add_extension(_issuer_id(ca_key), critical=False)
         .sign(ca_key, hashes.SHA256(), ecdsa_deterministic=True)
     )
     pem = serialization.Encoding.PEM
@@ -77,6 +82,15 @@ def _key(secret: bytes, label: str) -> ec.EllipticCurvePrivateKey:
 def _serial(secret: bytes, *labels: str) -> int:
     """A positive number of at most 159 bits (RFC 5280, 4.1.2.2), new for other hosts."""
     return int.from_bytes(_digest(secret, "serial", *labels)[:19]) | 1
+
+
+def _own_id(key: ec.EllipticCurvePrivateKey) -> x509.SubjectKeyIdentifier:
+    return x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+
+
+def _issuer_id(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    """Strict verifiers (Python 3.13, X509_V_FLAG_X509_STRICT) refuse a certificate without it."""
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
 
 
 def _builder(
