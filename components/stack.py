@@ -9,6 +9,7 @@ from components.app_config import AppConfig
 from components.backups import BackupConfig
 from components.environment import EnvironmentConfig
 from components.generated_secrets import SecretsConfig
+from components.nginx_config import NginxConfig
 from components.pgbouncer import TEST_POOL_SIZE, PgBouncerConfig
 from components.postgres import PostgresConfig
 from components.recovery import RecoveryConfig
@@ -98,6 +99,7 @@ class StackConfig:
     secrets: SecretsConfig = field(metadata=UNPREFIXED)
     environment: EnvironmentConfig = field(metadata=UNPREFIXED)
     app: AppConfig
+    nginx: NginxConfig
     redis: RedisConfig
     postgres: PostgresConfig
     pool: PgBouncerConfig
@@ -111,6 +113,8 @@ class StackConfig:
                 *connection_budget(self.pool, self.postgres),
                 *wait_limits(self.pool, self.postgres, self.environment),
                 *pool_clients(self.app, self.pool, self.environment),
+                *rolling(self.app, self.nginx),
+                *api_timeout(self.nginx, self.environment),
                 *recovery_contract(self.recovery, self.backup),
                 *meeting_schedules(self.backup, self.sql_maintenance),
             ]
@@ -163,6 +167,31 @@ def pool_clients(
     return [
         f"pool_max_clients is too small: got {pool.max_clients}, allowed {needed} or more, "
         f"{app.most_pods} pods with DATABASE_POOL_SIZE {each}; raise it, or lower one of these"
+    ]
+
+
+def rolling(app: AppConfig, nginx: NginxConfig) -> list[str]:
+    """A stopping pod serves until nginx has no connection to it and knows it no more (WB-3)."""
+    # 5 s is the life of a pod's address in the cluster's DNS (CoreDNS, plugin kubernetes).
+    needed = max(nginx.upstream_connection_life_s, 5 + nginx.dns_valid_s)
+    if app.pre_stop_s > needed:
+        return []
+    return [
+        f"app_pre_stop_s is too short: got {app.pre_stop_s}, allowed more than {needed}, the "
+        f"greater of nginxUpstreamConnectionLifeS {nginx.upstream_connection_life_s} and "
+        f"nginxDnsValidS {nginx.dns_valid_s} + 5 s in the cluster's DNS; else requests are lost "
+        "in each roll-out"
+    ]
+
+
+def api_timeout(nginx: NginxConfig, environment: EnvironmentConfig) -> list[str]:
+    """The database gives up no later than nginx, which does not know the cause (S-9)."""
+    timeout = int(environment.plain("DATABASE_TIMEOUT"))
+    if timeout <= nginx.api_timeout_s * 1000:
+        return []
+    return [
+        f"nginx_api_timeout_s is too short: got {nginx.api_timeout_s}, allowed {timeout / 1000:g} "
+        "or more, which is DATABASE_TIMEOUT; change either"
     ]
 
 

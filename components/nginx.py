@@ -1,0 +1,193 @@
+"""nginx in front of the application: its pods, their address, and who may talk to whom.
+
+Leaves out what nginx does with a request (nginx_file.py).
+"""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.network_policy import reaches
+from components.nginx_config import NginxConfig, ServiceType, SharedSettings
+from components.nginx_file import (
+    HEALTH_PATH,
+    HTTP_PORT,
+    HTTPS_PORT,
+    SCRATCH,
+    TLS_FOLDER,
+    nginx_file,
+)
+from components.pod import CONTAINER_SECURITY, labels, unprivileged
+from components.web import spread
+
+UID = GID = 101  # user "nginx" of the official unprivileged image
+FILE = "/etc/nextstack/nginx/nginx.conf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NginxArgs:
+    config: NginxConfig
+    shared: SharedSettings
+    namespace: pulumi.Input[str]
+    app_host: pulumi.Input[str]
+    """Name that resolves to the application's pods, without the cluster's domain."""
+    app_port: int
+
+    def __post_init__(self) -> None:
+        if self.shared.keep_alive_ms <= self.config.upstream_keepalive_s * 1000:
+            raise ValueError(
+                f"KEEP_ALIVE_TIMEOUT is too short: got {self.shared.keep_alive_ms} ms, allowed "
+                f"more than nginxUpstreamKeepaliveS ({self.config.upstream_keepalive_s} s); else "
+                "nginx sends requests into connections that the application just closed"
+            )
+
+
+class Nginx(pulumi.ComponentResource):
+    host: pulumi.Output[str]
+    """DNS name of the Service inside the cluster."""
+
+    def __init__(
+        self, name: str, args: NginxArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("nextstack:index:Nginx", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        metadata: k8s.meta.v1.ObjectMetaArgsDict = {"namespace": args.namespace}
+        selector = labels("nginx", name)
+        file = pulumi.Output.from_input(args.app_host).apply(
+            lambda host: nginx_file(args.config, args.shared, host, args.app_port)
+        )
+        config_map = k8s.core.v1.ConfigMap(
+            f"{name}-config", metadata=metadata, data={"nginx.conf": file}, opts=child
+        )
+        deployment = k8s.apps.v1.Deployment(
+            f"{name}-server",
+            metadata=metadata,
+            spec=_deployment(args.config, config_map.metadata.name, selector),
+            opts=child,
+        )
+        k8s.policy.v1.PodDisruptionBudget(
+            f"{name}-disruption",
+            metadata=metadata,
+            spec={"max_unavailable": 1, "selector": {"match_labels": selector}},
+            opts=child,
+        )
+        _allow_everybody(name, args, selector, child)
+        service = k8s.core.v1.Service(
+            f"{name}-service",
+            metadata={
+                "name": "nginx",
+                "namespace": args.namespace,
+                "annotations": args.config.service_annotations,
+            },
+            spec=_service(args.config, selector),
+            # The Service counts as made once it has an address and a pod behind it.
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(depends_on=[deployment])
+            ),
+        )
+        self.host = service.metadata.name
+        self.register_outputs({"host": self.host})
+
+
+def _ports(config: NginxConfig) -> dict[str, int]:
+    return {"http": HTTP_PORT} | ({"https": HTTPS_PORT} if config.tls_secret else {})
+
+
+def _deployment(
+    config: NginxConfig, config_map: pulumi.Input[str], selector: dict[str, str]
+) -> k8s.apps.v1.DeploymentSpecArgsDict:
+    volumes: list[k8s.core.v1.VolumeArgsDict] = [
+        {"name": "config", "config_map": {"name": config_map}},
+        {"name": "scratch", "empty_dir": {"size_limit": f"{config.scratch_mib}Mi"}},
+    ]
+    if config.tls_secret:
+        secret: k8s.core.v1.SecretVolumeSourceArgsDict = {
+            "secret_name": config.tls_secret,
+            "default_mode": 0o440,
+        }
+        volumes.append({"name": "tls", "secret": secret})
+    pod: k8s.core.v1.PodSpecArgsDict = {
+        "termination_grace_period_seconds": config.grace_s,
+        "topology_spread_constraints": spread(selector),
+        "containers": [_container(config)],
+        "volumes": volumes,
+    }
+    return {
+        "replicas": config.replicas,
+        "selector": {"match_labels": selector},
+        "strategy": {"rolling_update": {"max_unavailable": 0, "max_surge": 1}},
+        "progress_deadline_seconds": 180,
+        "template": {
+            "metadata": {"labels": selector | reaches("web")},
+            "spec": unprivileged(UID, GID, pod),
+        },
+    }
+
+
+def _container(config: NginxConfig) -> k8s.core.v1.ContainerArgsDict:
+    memory = {"memory": f"{config.memory_mib}Mi"}
+    mounts: list[k8s.core.v1.VolumeMountArgsDict] = [
+        {"name": "config", "mount_path": FILE.rsplit("/", 1)[0]},
+        {"name": "scratch", "mount_path": SCRATCH},
+    ]
+    if config.tls_secret:
+        mounts.append({"name": "tls", "mount_path": TLS_FOLDER})
+    return {
+        "name": "nginx",
+        "image": config.image,
+        # -e: else it opens a log file of its own before it reads the configuration.
+        "command": ["nginx", "-e", "stderr", "-g", "daemon off;", "-c", FILE],
+        "ports": [{"name": name, "container_port": port} for name, port in _ports(config).items()],
+        "lifecycle": {"pre_stop": {"sleep": {"seconds": config.pre_stop_s}}},
+        "readiness_probe": {
+            "http_get": {"path": HEALTH_PATH, "port": HTTP_PORT},
+            "period_seconds": 5,
+            "timeout_seconds": 2,
+        },
+        "liveness_probe": {"tcp_socket": {"port": HTTP_PORT}, "timeout_seconds": 2},
+        "resources": {"requests": {"cpu": f"{config.cpu_millis}m", **memory}, "limits": memory},
+        "security_context": CONTAINER_SECURITY,
+        "volume_mounts": mounts,
+    }
+
+
+def _service(config: NginxConfig, selector: dict[str, str]) -> k8s.core.v1.ServiceSpecArgsDict:
+    public = {"http": 80, "https": 443}
+    ports: list[k8s.core.v1.ServicePortArgsDict] = [
+        {"name": name, "port": public[name], "target_port": port}
+        for name, port in _ports(config).items()
+    ]
+    if config.node_port:
+        # With a certificate the named port is the one for HTTPS.
+        ports[-1]["node_port"] = config.node_port
+    spec: k8s.core.v1.ServiceSpecArgsDict = {
+        "type": config.service_type.value,
+        "selector": selector,
+        "ports": ports,
+    }
+    if config.service_type is not ServiceType.CLUSTER_IP:
+        # Else the node's address takes the place of the client's, and all share one rate limit.
+        spec["external_traffic_policy"] = "Local"
+    return spec
+
+
+def _allow_everybody(
+    name: str, args: NginxArgs, selector: dict[str, str], child: pulumi.ResourceOptions
+) -> None:
+    k8s.networking.v1.NetworkPolicy(
+        f"{name}-from-everybody",
+        metadata={"namespace": args.namespace},
+        spec={
+            "pod_selector": {"match_labels": selector},
+            "policy_types": ["Ingress"],
+            "ingress": [
+                {
+                    "ports": [
+                        {"port": port, "protocol": "TCP"} for port in _ports(args.config).values()
+                    ]
+                }
+            ],
+        },
+        opts=child,
+    )

@@ -1,0 +1,259 @@
+"""What a stack may say about nginx, what it is refused for, and what it shares with the pods.
+
+Leaves out the text of nginx's own configuration (nginx_file.py).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_network
+
+from components.image import unfixed
+from components.security_headers import HeadersConfig
+from components.stack_config import refuse
+
+PATH = re.compile(r"/[A-Za-z0-9._~!&'()*+,=:@%/-]*")
+
+
+class ServiceType(StrEnum):
+    CLUSTER_IP = "ClusterIP"
+    NODE_PORT = "NodePort"
+    LOAD_BALANCER = "LoadBalancer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateConfig:
+    auth_per_second: int
+    auth_burst: int
+    api_per_second: int
+    api_burst: int
+    exempt_paths: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        numbers = {
+            "auth_per_second": self.auth_per_second,
+            "auth_burst": self.auth_burst,
+            "api_per_second": self.api_per_second,
+            "api_burst": self.api_burst,
+        }
+        refuse(
+            [
+                f"{name} is too small: got {number}, allowed 1 or more"
+                for name, number in numbers.items()
+                if number < 1
+            ]
+            + _no_paths("exempt_paths", self.exempt_paths)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NginxConfig:
+    image: str
+    replicas: int
+    workers: int
+    cpu_millis: int
+    memory_mib: int
+    scratch_mib: int
+    asset_cache_mib: int
+    service_type: ServiceType
+    node_port: int
+    service_annotations: dict[str, str]
+    tls_secret: str
+    trusted_ranges: tuple[str, ...]
+    admitted_ranges: tuple[str, ...]
+    lockdown: bool
+    websocket_paths: tuple[str, ...]
+    closed_paths: tuple[str, ...]
+    dns_server: str
+    dns_valid_s: int
+    cluster_domain: str
+    client_keepalive_s: int
+    load_balancer_idle_s: int
+    upstream_keepalive_s: int
+    upstream_connection_life_s: int
+    connect_timeout_s: int
+    api_timeout_s: int
+    page_timeout_s: int
+    pre_stop_s: int
+    rate: RateConfig
+    headers: HeadersConfig
+
+    def __post_init__(self) -> None:
+        refuse(
+            [
+                *unfixed("image", self.image),
+                *_sizes(self),
+                *_service(self),
+                *_keep_alive(self),
+                *_no_ranges("trusted_ranges", self.trusted_ranges),
+                *_no_ranges("admitted_ranges", self.admitted_ranges),
+                *_no_paths("websocket_paths", self.websocket_paths),
+                *_no_paths("closed_paths", self.closed_paths),
+                *_no_names(self),
+            ]
+        )
+
+    @property
+    def grace_s(self) -> int:
+        """Seconds until a stopping pod is killed: the longest answer, and a reserve of 5 s."""
+        return self.pre_stop_s + self.page_timeout_s + 5
+
+
+def _sizes(config: NginxConfig) -> list[str]:
+    least = {
+        "replicas": 2,
+        "workers": 1,
+        "cpu_millis": 1,
+        "memory_mib": 32,
+        "asset_cache_mib": 8,
+        "dns_valid_s": 1,
+        "upstream_connection_life_s": 1,
+        "connect_timeout_s": 1,
+        "api_timeout_s": 1,
+        "page_timeout_s": 1,
+        "pre_stop_s": 1,
+    }
+    problems = [
+        f"{name} is too small: got {getattr(config, name)}, allowed {minimum} or more"
+        for name, minimum in least.items()
+        if getattr(config, name) < minimum
+    ]
+    if config.scratch_mib < 2 * config.asset_cache_mib:
+        problems.append(
+            f"scratch_mib is too small: got {config.scratch_mib}, allowed "
+            f"{2 * config.asset_cache_mib} or more, twice nginxAssetCacheMib; it also holds "
+            "uploads, and a full one evicts the pod"
+        )
+    return problems
+
+
+def _service(config: NginxConfig) -> list[str]:
+    if config.node_port == 0:
+        return []
+    if config.service_type is not ServiceType.NODE_PORT:
+        return [
+            f"node_port has no effect: got {config.node_port}, allowed 0 unless nginxServiceType "
+            "is NodePort"
+        ]
+    if not 30000 <= config.node_port <= 32767:
+        return [
+            f"node_port is out of range: got {config.node_port}, allowed 30000 to 32767, or 0 for "
+            "any free one"
+        ]
+    return []
+
+
+def _keep_alive(config: NginxConfig) -> list[str]:
+    """Whoever sends must close first: else a request meets a closed connection (WB-3)."""
+    problems: list[str] = []
+    if config.client_keepalive_s <= config.load_balancer_idle_s:
+        problems.append(
+            f"client_keepalive_s is too short: got {config.client_keepalive_s}, allowed more than "
+            f"nginxLoadBalancerIdleS ({config.load_balancer_idle_s})"
+        )
+    if config.upstream_connection_life_s > config.upstream_keepalive_s:
+        problems.append(
+            "upstream_connection_life_s is too long: got "
+            f"{config.upstream_connection_life_s}, allowed at most nginxUpstreamKeepaliveS "
+            f"({config.upstream_keepalive_s})"
+        )
+    return problems
+
+
+def _no_ranges(name: str, ranges: tuple[str, ...]) -> list[str]:
+    problems: list[str] = []
+    for entry in ranges:
+        try:
+            if ip_network(entry).prefixlen:
+                continue
+            reason = "everybody is no range"
+        except ValueError as error:
+            reason = str(error)
+        problems.append(
+            f"{name} has a malformed range: got {entry!r} ({reason}), allowed CIDR ranges such as "
+            "10.0.0.0/16"
+        )
+    return problems
+
+
+def _no_paths(name: str, paths: tuple[str, ...]) -> list[str]:
+    return [
+        f"{name} has a malformed path: got {path!r}, allowed a path such as /api/hook, or /hooks/ "
+        "with all below it"
+        for path in paths
+        if not PATH.fullmatch(path)
+    ]
+
+
+def _no_names(config: NginxConfig) -> list[str]:
+    names = {"dns_server": config.dns_server, "cluster_domain": config.cluster_domain}
+    problems = [
+        f"{name} is malformed: got {value!r}, allowed a DNS name or address"
+        for name, value in names.items()
+        if not re.fullmatch(r"[A-Za-z0-9.-]+", value)
+    ]
+    if config.tls_secret and not re.fullmatch(r"[a-z0-9.-]+", config.tls_secret):
+        problems.append(
+            f"tls_secret is malformed: got {config.tls_secret!r}, allowed the name of a Secret of "
+            "type kubernetes.io/tls, or nothing"
+        )
+    return problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSettings:
+    """What nginx enforces and the application is told: one value for both."""
+
+    https: bool
+    """Whether people reach the site over HTTPS."""
+    deployment_version: str
+    cors_origins: tuple[str, ...]
+    form_targets: tuple[str, ...]
+    """Origins of the sign-in providers."""
+    keep_alive_ms: int
+    """After which the application closes an idle connection."""
+    upload_max_size: int
+    """Bytes of the longest request body."""
+    rate_limits: bool
+    requests_per_minute: int
+    minute_burst: int
+    security_headers: bool
+    csp: bool
+    hsts_max_age: int
+    maintenance: bool
+    enhanced: bool
+    """Whether limits are halved and requests are logged in full."""
+
+
+PROVIDERS = {
+    "GITHUB_CLIENT_ID": "https://github.com",
+    "GOOGLE_CLIENT_ID": "https://accounts.google.com",
+}
+
+
+def shared_settings(
+    plain: Callable[[str], str],
+    *,
+    https: bool,
+    deployment_version: str,
+    cors_origins: tuple[str, ...],
+    keep_alive_ms: int,
+) -> SharedSettings:
+    """Reads what is in the environment contract; `plain` gives the value of a plain variable."""
+    return SharedSettings(
+        https=https,
+        deployment_version=deployment_version,
+        cors_origins=cors_origins,
+        form_targets=tuple(origin for name, origin in PROVIDERS.items() if plain(name)),
+        keep_alive_ms=keep_alive_ms,
+        upload_max_size=int(plain("UPLOAD_MAX_SIZE")),
+        rate_limits=plain("API_RATE_LIMIT_ENABLED") == "true",
+        requests_per_minute=int(plain("RATE_LIMIT_REQUESTS_PER_MINUTE")),
+        minute_burst=int(plain("RATE_LIMIT_MAX_BURST")),
+        security_headers=plain("SECURITY_HEADERS_ENABLED") == "true",
+        csp=plain("CSP_ENABLED") == "true",
+        hsts_max_age=int(plain("HSTS_MAX_AGE")),
+        maintenance=plain("MAINTENANCE_MODE") == "true",
+        enhanced=plain("SECURITY_MODE") == "enhanced",
+    )
