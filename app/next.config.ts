@@ -16,7 +16,9 @@ const config: NextConfig = {
   // Kept out of the bundles: migrate.mjs needs pg, the cache handler needs the other two.
   serverExternalPackages: ["pg", "ioredis", "prom-client"],
 
-  // Every replica reads and writes the same cache; the default one is private to each pod.
+  // Every replica reads and writes the same cache. The default one is private to each pod and writes
+  // refreshed pages below .next/server, which is read-only. Switching that off instead, by
+  // isrFlushToDisk, would also switch off the image cache (next 16.4, server/image-optimizer.js).
   cacheHandler: fileURLToPath(new URL("cache-handler.mjs", import.meta.url)),
   cacheMaxMemorySize: 0,
 
@@ -33,8 +35,6 @@ const config: NextConfig = {
     maximumDiskCacheSize: 256 * 1024 * 1024,
   },
   experimental: {
-    // The root file system is read-only; refreshed pages live in the shared cache.
-    isrFlushToDisk: false,
     proxyClientMaxBodySize: bodyLimit,
     serverActions: { bodySizeLimit: bodyLimit },
   },
