@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ COMMANDS = {
     "setpriv": "util-linux",
     "socat": "socat",
 }
+
+# Packages are fetched and Go is installed in parallel threads, and apt-get runs once at a time.
+_apt_lock = threading.Lock()
 
 # The first release that fetches the toolchain named in go.mod by itself.
 OLDEST_GO = (1, 21)
@@ -95,13 +99,13 @@ def ensure_binaries() -> Binaries:
     with ThreadPoolExecutor(max_workers=2) as pool:
         # The packages are small downloads; the Go build is what takes the processors.
         packages = pool.submit(_prepare_packages, binaries.debian)
-        programs = pool.submit(_once, binaries.go, _build)
+        programs = pool.submit(once, binaries.go, _build)
         packages.result()
         programs.result()
     return binaries
 
 
-def _once(target: Path, make: Callable[[Path], None]) -> None:
+def once(target: Path, make: Callable[[Path], None]) -> None:
     """Lets `make` fill a folder that gets its name only when it is complete."""
     if target.is_dir():
         return
@@ -117,12 +121,11 @@ def _prepare_packages(debian: Path) -> None:
     if debian.is_dir() and not missing:
         return
     with step("Debian packages") as progress:
-        _apt_get("update")
         if missing:
             progress.update(detail=f"install {' '.join(missing)}")
             _apt_get("install", "--yes", "--no-install-recommends", *missing)
         progress.update(detail=f"unpack {' '.join(UNPACKED_PACKAGES)}")
-        _once(debian, _unpack)
+        once(debian, _unpack)
 
 
 def _unpack(folder: Path) -> None:
@@ -133,13 +136,17 @@ def _unpack(folder: Path) -> None:
 
 
 def _apt_get(*arguments: str, folder: Path | None = None) -> None:
+    """Runs apt-get, once more with fresh package lists if they are missing or outdated."""
     # 300 s: another installation may hold the lock for a while.
     options = ("--quiet", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Sandbox::User=root")
-    _run(
-        ["apt-get", *options, *arguments],
-        folder=folder,
-        environment={"DEBIAN_FRONTEND": "noninteractive"},
-    )
+    command = ["apt-get", *options]
+    environment = {"DEBIAN_FRONTEND": "noninteractive"}
+    with _apt_lock:
+        try:
+            _run([*command, *arguments], folder=folder, environment=environment)
+        except RuntimeError:
+            _run([*command, "update"], environment=environment)
+            _run([*command, *arguments], folder=folder, environment=environment)
 
 
 def _build(folder: Path) -> None:
@@ -181,7 +188,6 @@ def find_go() -> str:
     """A Go that can build the pinned modules, installed from Debian's packages where none is."""
     if shutil.which("go") is None:
         with step("install Go"):
-            _apt_get("update")
             _apt_get("install", "--yes", "--no-install-recommends", "golang-go")
     version = _go_version("go")
     return "go" if version >= OLDEST_GO else _newer_go()

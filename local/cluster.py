@@ -18,9 +18,8 @@ from typing import Protocol
 
 from local import node
 from local.binaries import Binaries, binaries_here, ensure_binaries, kubernetes_version
-from local.daemons import Daemon
 from local.image_archive import Image, pack, writing, written
-from local.machine import refuse_unfit
+from local.machine import refuse_taken_port, refuse_unfit
 from local.paths import cache_folder, state_folder
 from local.progress import step
 from local.settings import CONTAINERD_SOCKET, PAUSE_IMAGE, Settings
@@ -85,7 +84,8 @@ class LocalCluster:
         """
         refuse_unfit()
         with self._alone():
-            self._refuse_taken_port()
+            if self._settings.site().pid() is None:
+                refuse_taken_port(self.site_port)
             ensure_binaries()
             if not self._is_up():
                 with step("start Kubernetes"):
@@ -154,6 +154,7 @@ class LocalCluster:
         self._apply_addons(settings.binaries)
         kubelet = next(daemon for daemon in daemons if daemon.name == "kubelet")
         node.wait(settings, daemons, "the node", lambda: node.is_ready(settings, kubelet.pid()))
+        node.wait(settings, daemons, "DNS", node.is_dns_ready)
 
     def _apply_addons(self, binaries: Binaries) -> None:
         if self._addons_note.exists():
@@ -186,21 +187,6 @@ class LocalCluster:
         if not _containerd_answers():
             raise RuntimeError("the local cluster does not run: start it first")
         return _run(str(client), f"--address={CONTAINERD_SOCKET}", "--namespace=k8s.io", *arguments)
-
-    def _refuse_taken_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.site_port))
-            except OSError as error:
-                if self._site_daemon().pid() is None:
-                    raise RuntimeError(
-                        f"port {self.site_port} of this machine is taken: {error}; "
-                        "end the program that listens there, or choose another site port"
-                    ) from error
-
-    def _site_daemon(self) -> Daemon:
-        return self._settings.site()
 
     @contextlib.contextmanager
     def _alone(self) -> Generator[None]:

@@ -38,7 +38,7 @@ class Daemon:
     network: Path | None = None
     """File of the network namespace it runs in; by default the host's."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Added to the caller's."""
+    """Besides PATH, which is the caller's by default."""
     files: Sequence[File] = ()
     """Written before it starts."""
 
@@ -66,7 +66,8 @@ class Daemon:
                 ["sh", "-c", JOIN_AND_FORK, processes, *enter, *self.command],
                 check=True,
                 cwd="/",
-                env=os.environ | dict(self.environment),
+                # Nothing else of the caller's, least of all a proxy: it can't reach the node.
+                env={"PATH": os.environ["PATH"], **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import socket
 import subprocess
 from pathlib import Path
 
@@ -38,6 +39,19 @@ def refuse_unfit() -> None:
             f"the local Kubernetes is skipped: got {found}, it needs Linux as root; "
             "run again with sudo, start Docker and install kind, or name a cluster by --kubeconfig"
         )
+
+
+def refuse_taken_port(port: int) -> None:
+    """Raises if a program listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise RuntimeError(
+                f"the site's port is taken: got {port} ({error.strerror}), it must be free; "
+                "end the program that listens there, or choose another site port"
+            ) from error
 
 
 def remember_sysctls(file: Path) -> None:

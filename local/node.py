@@ -10,7 +10,6 @@ import shutil
 import signal
 import ssl
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 from local import cgroups, machine, network
 from local.daemons import Daemon
 from local.paths import RUN_FOLDER
-from local.settings import NODE_NAME, SERVER, Settings
+from local.settings import DNS_READY_PORT, NODE_NAME, SERVER, Settings
 
 # Longer than a loaded machine needs (4 s when idle), shorter than a person's patience.
 READY_TIMEOUT_S = 120
@@ -105,17 +104,25 @@ def take_down(state: Path, images: Path) -> None:
     shutil.rmtree(RUN_FOLDER, ignore_errors=True)
 
 
+def is_dns_ready() -> bool:
+    return _open(f"http://{network.NODE_ADDRESS}:{DNS_READY_PORT}/ready") is not None
+
+
 def _get(settings: Settings, path: str) -> bytes | None:
     context = ssl.create_default_context(cafile=str(settings.keys / "ca.crt"))
     context.load_cert_chain(settings.keys / "admin.crt", settings.keys / "admin.key")
+    return _open(SERVER + path, context)
+
+
+def _open(url: str, context: ssl.SSLContext | None = None) -> bytes | None:
     # No proxy of the environment stands between this machine and its own node.
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )
     try:
-        with opener.open(SERVER + path, timeout=5) as answer:
+        with opener.open(url, timeout=5) as answer:
             return answer.read()
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return None
 
 

@@ -25,6 +25,9 @@ PAUSE_IMAGE = "localhost/nextstack/pause:1"
 # nginx's NodePort, where the development site is served on the node.
 SITE_NODE_PORT = 30080
 
+# Where CoreDNS says that it knows the cluster's names.
+DNS_READY_PORT = 8181
+
 CONTAINERD_SOCKET = RUN_FOLDER / "containerd.sock"
 
 IDENTITIES = {
@@ -261,7 +264,7 @@ class Settings:
             f"""{zones} {{
     errors
     bind {network.NODE_ADDRESS}
-    ready 127.0.0.1:8181
+    ready {network.NODE_ADDRESS}:{DNS_READY_PORT}
     kubernetes {zones} {{
         kubeconfig {self._kubeconfig("dns")}
     }}
