@@ -65,7 +65,10 @@ exec chroot "$root" sh -c 'cd /app && exec "$@"' sh "$@"
 class AppImage:
     ref: str
     """Name and tag; the tag changes with the sources, the build variables and the base."""
+    base: Path
+    """Archive of the Node.js image, to be imported before."""
     archive: Path
+    """Archive with the application's own layer, a fifth of the whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +77,8 @@ class _Build:
 
     folder: Path
     """Copy of the application, with its node_modules."""
-    base: Path
-    """Archive of the Node.js image."""
+    root: Path | None
+    """The Node.js image as a folder; none where we may not enter it."""
     variables: Mapping[str, str]
     secrets: Mapping[str, str]
     shown: Step
@@ -98,7 +101,7 @@ def build_app(
     key = _key(source, files, build_env, base)
     folder = cache_folder() / "apps"
     archive = folder / f"{name}-{key}.tar"
-    made = AppImage(ref=f"{images.REGISTRY}/{name}:{key}", archive=archive)
+    made = AppImage(ref=f"{images.REGISTRY}/{name}:{key}", base=base, archive=archive)
     if archive.exists():
         return made
     with images.locked(folder):
@@ -106,12 +109,12 @@ def build_app(
             with step(f"application image {name}") as shown:
                 build = _Build(
                     folder=folder / f"work-{_lock_key(source, base)}" / "app",
-                    base=base,
+                    root=_root(base, folder, shown) if os.geteuid() == 0 else None,
                     variables=build_env,
                     secrets={n: v for n, v in build_env.items() if n in secrets and v},
                     shown=shown,
                 )
-                _build(build, source, files)
+                _run_build(build, source, files)
                 _pack(build, made)
             _prune(folder, name)
     return made
@@ -143,7 +146,9 @@ def _check(source: Path, files: Collection[str]) -> None:
 
 
 def _key(source: Path, files: Sequence[str], variables: Mapping[str, str], base: Path) -> str:
-    hashed = hashlib.sha256(json.dumps([base.name, sorted(variables.items())]).encode())
+    hashed = hashlib.sha256(
+        json.dumps([image_archive.digest(base), sorted(variables.items())]).encode()
+    )
     for module in (__file__, image_archive.__file__):
         hashed.update(Path(module).read_bytes())
     for name in files:
@@ -155,15 +160,16 @@ def _key(source: Path, files: Sequence[str], variables: Mapping[str, str], base:
 
 def _lock_key(source: Path, base: Path) -> str:
     lock = (source / "package-lock.json").read_bytes()
-    return hashlib.sha256(lock + base.name.encode()).hexdigest()[:16]
+    return hashlib.sha256(lock + image_archive.digest(base).encode()).hexdigest()[:16]
 
 
 def _mode(file: Path) -> int:
     return 0o755 if file.stat().st_mode & 0o111 else 0o644
 
 
-def _build(build: _Build, source: Path, files: Sequence[str]) -> None:
+def _run_build(build: _Build, source: Path, files: Sequence[str]) -> None:
     build.folder.mkdir(parents=True, exist_ok=True)
+    os.utime(build.folder.parent)
     for old in build.folder.iterdir():
         if old.name != "node_modules":
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
@@ -183,7 +189,7 @@ def _build(build: _Build, source: Path, files: Sequence[str]) -> None:
 
 def _npm(build: _Build, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
     build.shown.update(detail=f"npm {' '.join(arguments)}")
-    prefix, environment = _inside(build) if os.geteuid() == 0 else _outside()
+    prefix, environment = _inside(build.root, build.folder) if build.root else _outside()
     last: deque[str] = deque(maxlen=40)
     with subprocess.Popen(
         [*prefix, "npm", *arguments],
@@ -212,11 +218,10 @@ def _masked(line: str, secrets: Mapping[str, str]) -> str:
     return line
 
 
-def _inside(build: _Build) -> tuple[list[str], dict[str, str]]:
+def _inside(root: Path, folder: Path) -> tuple[list[str], dict[str, str]]:
     """How to run in the Node.js image, whose corepack fetches the npm that it has a checksum of."""
-    root = _root(build)
     enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", ENTER, "sh"]
-    return [*enter, str(root), str(build.folder), "corepack"], {
+    return [*enter, str(root), str(folder)], {
         "PATH": images.PATH,
         "HOME": "/root",
         "HOST_HOME": str(Path.home()),
@@ -228,7 +233,7 @@ def _inside(build: _Build) -> tuple[list[str], dict[str, str]]:
 
 
 def _outside() -> tuple[list[str], dict[str, str]]:
-    """How to run with the machine's Node.js, where we may not enter the image."""
+    """How to run with the machine's Node.js."""
     found = shutil.which("npm") and shutil.which("node")
     version = subprocess.check_output(["node", "--version"], text=True).strip() if found else "none"
     numbers = tuple(int(number) for number in re.findall(r"\d+", version))
@@ -246,25 +251,24 @@ def _passed_on() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)}
 
 
-def _root(build: _Build) -> Path:
-    """The Node.js image as a folder."""
-    folder = build.folder.parent.parent
-    root = folder / f"root-{build.base.stem}"
+def _root(base: Path, folder: Path, shown: Step) -> Path:
+    root = folder / f"root-{image_archive.digest(base)[-16:]}"
     if not root.exists():
-        build.shown.update(detail="unpacking Node.js")
+        shown.update(detail="unpacking Node.js")
         partial = Path(tempfile.mkdtemp(dir=folder, prefix="partial-"))
         partial.chmod(0o755)
-        for layer in image_archive.layers(build.base):
+        for layer in image_archive.layers(base):
             with layer.file.open("rb") as content:
                 content.seek(layer.offset)
                 with tarfile.open(fileobj=content, mode="r:") as tar:
                     tar.extractall(partial, numeric_owner=True)
-        # npm on the path, for scripts that call it.
+        # What `corepack enable npm` does.
         programs = partial / "usr/local/bin"
         programs.mkdir(parents=True)
         for program in ("npm", "npx"):
             (programs / program).symlink_to(f"/usr/share/nodejs/corepack/dist/{program}.js")
         partial.rename(root)
+    os.utime(root)
     return root
 
 
@@ -275,9 +279,9 @@ def _pack(build: _Build, made: AppImage) -> None:
     settings["WorkingDir"] = "/app"
     settings["Cmd"] = ["node", "server.js"]
     with tempfile.TemporaryDirectory(dir=made.archive.parent, prefix="partial-") as scratch:
-        layers = [*image_archive.layers(build.base), _layer(build, Path(scratch) / "layer.tar")]
+        layers = [*image_archive.layers(made.base), _layer(build, Path(scratch) / "layer.tar")]
         image = Image(ref=made.ref, layers=layers, config=settings)
-        image_archive.pack(image, made.archive)
+        image_archive.pack(image, made.archive, thin=True)
 
 
 def _layer(build: _Build, file: Path) -> Layer:
@@ -332,6 +336,7 @@ def _prune(folder: Path, name: str) -> None:
     for old in archives[KEPT_IMAGES:]:
         old.unlink()
     for kind in ("work-*", "root-*"):
+        # Those in use were touched just now.
         for old in sorted(folder.glob(kind), key=_changed, reverse=True)[KEPT_FOLDERS:]:
             shutil.rmtree(old)
 

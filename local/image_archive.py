@@ -93,8 +93,11 @@ def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
     return entry
 
 
-def pack(image: Image, archive: Path) -> None:
-    """Writes the archive under a temporary name, then moves it: a file of that name is complete."""
+def pack(image: Image, archive: Path, *, thin: bool = False) -> None:
+    """Writes the archive under a temporary name, then moves it: a file of that name is complete.
+
+    A thin archive has the last layer only; it can be imported where the others are already.
+    """
     config = _json(
         {
             "architecture": architecture(),
@@ -133,19 +136,24 @@ def pack(image: Image, archive: Path) -> None:
             _blob(_digest(config)): config,
         }.items():
             _put(tar, name, io.BytesIO(content), len(content))
-        for layer in image.layers:
+        for layer in image.layers[-1:] if thin else image.layers:
             with layer.file.open("rb") as data:
                 data.seek(layer.offset)
                 _put(tar, _blob(layer.digest), data, layer.size)
     partial.rename(archive)
 
 
+def digest(archive: Path) -> str:
+    """Hash of the manifest, by which a cluster tells two images of one name apart."""
+    with tarfile.open(archive) as tar:
+        return json.loads(_read(tar, "index.json"))["manifests"][0]["digest"]
+
+
 def layers(archive: Path) -> list[Layer]:
     """The layers of a packed image, to put more on top."""
     with tarfile.open(archive) as tar:
         members = {member.name: member for member in tar}
-        index = json.loads(_read(tar, "index.json"))
-        manifest = json.loads(_read(tar, _blob(index["manifests"][0]["digest"])))
+        manifest = json.loads(_read(tar, _blob(digest(archive))))
     return [
         Layer(
             file=archive,
