@@ -3,19 +3,15 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.backups import ClusterBackups, ClusterBackupsArgs
+from components.backends import make_backends
 from components.environment import Environment, EnvironmentArgs
 from components.generated_secrets import GeneratedSecrets
 from components.namespace import Namespace, NamespaceArgs
-from components.nginx import Nginx, NginxArgs
-from components.outputs import Backends, computed_variables, stack_outputs
+from components.outputs import computed_variables, stack_outputs
 from components.ownership import label_everything
-from components.pgbouncer import PgBouncer, PgBouncerArgs
-from components.postgres import ClusterPostgres, ClusterPostgresArgs
-from components.redis import RedisReplicaSet, RedisReplicaSetArgs
+from components.site import make_site
 from components.stack import StackConfig
 from components.stack_config import load_stack
-from components.web import WebApp, WebAppArgs
 
 config = load_stack(StackConfig)
 site = config.site
@@ -30,3 +26,18 @@ stateful = pulumi.ResourceOptions(provider=cluster, protect=site.protect_data)
 
 secrets = GeneratedSecrets("secrets", config.secrets)
 namespace = Namespace("namespace", NamespaceArgs(name=site.namespace), stateful).name
+backends = make_backends(config, secrets, namespace, plain, stateful)
+environment = Environment(
+    "environment",
+    EnvironmentArgs(
+        config=config.environment,
+        namespace=namespace,
+        computed=computed_variables(config, backends),
+    ),
+    plain,
+)
+if site.image:
+    make_site(config, backends, environment, namespace, plain)
+
+for name, value in stack_outputs(config, backends, environment).items():
+    pulumi.export(name, value)

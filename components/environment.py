@@ -448,7 +448,12 @@ class Environment(pulumi.ComponentResource):
         build = {n: v for n, v in values.items() if CONTRACT[n].build}
         self.build_env = pulumi.Output.secret(pulumi.Output.all(**build))
         self.runtime_env = pulumi.Output.secret(pulumi.Output.all(**plain, **hidden))
+        self._names = config.env_names
         self.register_outputs({"configMap": self.config_map, "secret": self.secret})
+
+    def name(self, variable: str) -> str:
+        """The name under which the application reads a variable of the contract."""
+        return self._names.get(variable, variable)
 
 
 def _value(

@@ -4,34 +4,26 @@ Leaves out the table of variables itself, which is environment.py's.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pulumi
 
-from components.cache import Cache
-from components.database import CA_FILE, Database, connection_url
+from components.backends import Backends
+from components.database import CA_FILE
 from components.environment import Environment
-from components.generated_secrets import GeneratedSecrets
-from components.pgbouncer import PgBouncer
 from components.stack import StackConfig
-from components.web import KEEP_ALIVE_MS, heap_mib
 
 OUTPUTS_VERSION = 1
 """Add 1 when an output changes its meaning or goes."""
 HEALTH_PATH = "/api/health"
 
-
-@dataclass(frozen=True, kw_only=True)
-class Backends:
-    secrets: GeneratedSecrets
-    database: Database
-    pooler: PgBouncer
-    cache: Cache
+# WB-3: above nginx's 60 s, else nginx reuses a socket that Node just closed: 502
+# (vercel/next.js#22204).
+KEEP_ALIVE_MS = 75_000
 
 
 def computed_variables(config: StackConfig, backends: Backends) -> dict[str, pulumi.Input[str]]:
     """Values of the environment contract that nobody configures, by their names."""
-    site, secrets, database = config.site, backends.secrets, backends.database
+    site, secrets = config.site, backends.secrets
     version = site.deployment_version or "unreleased"
     stack = pulumi.get_stack()
     values: dict[str, pulumi.Input[str]] = {
@@ -50,7 +42,7 @@ def computed_variables(config: StackConfig, backends: Backends) -> dict[str, pul
         "SENTRY_ENVIRONMENT": stack,
         "CACHE_KEY_PREFIX": f"{pulumi.get_project()}:{stack}:{version}:",
         "KEEP_ALIVE_TIMEOUT": str(KEEP_ALIVE_MS),
-        "NODE_OPTIONS": f"--max-old-space-size={heap_mib(config.app)}",
+        "NODE_OPTIONS": config.app.node_options,
         "MALLOC_ARENA_MAX": "2",
         "NODE_EXTRA_CA_CERTS": CA_FILE,
         "NEXT_SERVER_ACTIONS_ENCRYPTION_KEY": secrets.server_actions,
@@ -63,15 +55,13 @@ def computed_variables(config: StackConfig, backends: Backends) -> dict[str, pul
     if config.secrets.encryption_key_epoch > 1:
         values["ENCRYPTION_KEY_PREVIOUS"] = secrets.encryption.previous
     if config.app.inject_direct_url:
-        values["DIRECT_URL"] = direct_url(database)
+        values["DIRECT_URL"] = backends.direct_url
+    if config.postgres.test_database:
+        values["DATABASE_URL_DEV"] = backends.pooler.url
+        values["DATABASE_URL_TEST"] = backends.pooler.test_url
+    if backends.queue:
+        values["QUEUE_REDIS_URL"] = backends.queue.url
     return values
-
-
-def direct_url(database: Database) -> pulumi.Output[str]:
-    """For migrations: the owner's session with the database itself (DB-13)."""
-    return connection_url(
-        database.owner, database.host, database.port, database.name, database.tls_mode
-    )
 
 
 def stack_outputs(
@@ -88,7 +78,7 @@ def stack_outputs(
         "namespace": config.site.namespace,
         "deploymentVersion": config.site.deployment_version,
         "databaseUrl": backends.pooler.url,
-        "directUrl": direct_url(backends.database),
+        "directUrl": backends.direct_url,
         "analyticsDatabaseUrl": "",
         "redisUrl": backends.cache.url,
         "serverActionsEncryptionKey": backends.secrets.server_actions,

@@ -9,6 +9,7 @@ from components.app_config import AppConfig
 from components.backups import BackupConfig
 from components.environment import EnvironmentConfig
 from components.generated_secrets import SecretsConfig
+from components.image import unfixed
 from components.nginx_config import NginxConfig
 from components.pgbouncer import TEST_POOL_SIZE, PgBouncerConfig
 from components.postgres import PostgresConfig
@@ -59,11 +60,8 @@ class SiteConfig:
         ]
         if not self.cluster_identifier:
             problems.append("cluster_identifier is empty; name the cluster, whatever its address")
-        if self.image and _is_floating(self.image):
-            problems.append(
-                f"image is not fixed: got {self.image!r}, allowed <name>@sha256:<digest> or a "
-                "tag other than latest; name the image that you tested"
-            )
+        if self.image:
+            problems += unfixed("image", self.image)
         if self.image and self.deployment_version in ("", "latest"):
             problems.append(
                 f"deployment_version is not a version: got {self.deployment_version!r}, allowed "
@@ -85,12 +83,6 @@ class SiteConfig:
     def url(self) -> str:
         """Address of the site."""
         return f"{'https' if self.https else 'http'}://{self.domain}"
-
-
-def _is_floating(image: str) -> bool:
-    """Whether the reference may mean another image tomorrow."""
-    tag = image.rsplit("/", 1)[-1].partition(":")[2]
-    return "@sha256:" not in image and tag in ("", "latest")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -157,16 +157,14 @@ def test_a_malformed_domain_is_refused(domain: str) -> None:
         site(domain=domain)
 
 
-@pytest.mark.parametrize(
-    "image", ["shop", "shop:latest", "host:5000/shop", "host:5000/shop:latest"]
-)
+@pytest.mark.parametrize("image", ["shop", "shop:1", "host:5000/shop", "localhost/shop:latest"])
 def test_a_floating_image_is_refused(image: str) -> None:
     """PL-7, AP-9."""
     with pytest.raises(ConfigError, match="image is not fixed: got"):
         site(image=image, deploymentVersion="1")
 
 
-@pytest.mark.parametrize("image", ["shop:3f2a", "host:5000/shop:1", f"shop@sha256:{'0' * 64}"])
+@pytest.mark.parametrize("image", ["localhost/shop:3f2a", f"host:5000/shop@sha256:{'0' * 64}"])
 def test_a_fixed_image_is_accepted(image: str) -> None:
     assert site(image=image, deploymentVersion="1").image == image
 
@@ -174,4 +172,4 @@ def test_a_fixed_image_is_accepted(image: str) -> None:
 @pytest.mark.parametrize("version", ["", "latest"])
 def test_an_image_needs_the_version_it_was_built_from(version: str) -> None:
     with pytest.raises(ConfigError, match="deploymentVersion is not a version"):
-        site(image="shop:1", deploymentVersion=version)
+        site(image="localhost/shop:1", deploymentVersion=version)

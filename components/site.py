@@ -1,0 +1,61 @@
+"""Makes what answers people: the application's pods and nginx before them.
+
+Leaves out what the pods are told (environment.py) and where their data lives (backends.py).
+"""
+
+import pulumi
+
+from components.backends import Backends
+from components.environment import Environment
+from components.nginx import Nginx, NginxArgs
+from components.nginx_config import shared_settings
+from components.outputs import KEEP_ALIVE_MS
+from components.stack import StackConfig
+from components.web import Migration, WebApp, WebAppArgs
+
+
+def make_site(
+    config: StackConfig,
+    backends: Backends,
+    environment: Environment,
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """The web tier; only where there is an image to run."""
+    site = config.site
+    ready = [*backends.pooler.ready, *backends.cache.ready]
+    web = WebApp(
+        "web",
+        WebAppArgs(
+            config=config.app,
+            namespace=namespace,
+            image=site.image,
+            deployment_version=site.deployment_version,
+            config_map=environment.config_map,
+            secret=environment.secret,
+            ca_bundle=backends.database.ca_bundle,
+            migration=Migration(
+                env={environment.name("DIRECT_URL"): backends.direct_url},
+                before=[backends.dump],
+                after=[backends.pooler.reconnect_step()],
+            ),
+        ),
+        pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=ready)),
+    )
+    Nginx(
+        "nginx",
+        NginxArgs(
+            config=config.nginx,
+            shared=shared_settings(
+                config.environment.plain,
+                https=site.https,
+                deployment_version=site.deployment_version,
+                cors_origins=(site.url,),
+                keep_alive_ms=KEEP_ALIVE_MS,
+            ),
+            namespace=namespace,
+            app_host=web.host,
+            app_port=web.port,
+        ),
+        pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=web.ready)),
+    )
