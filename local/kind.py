@@ -46,12 +46,21 @@ class KindCluster:
         """Imports an OCI or Docker archive into the node."""
         _kind("load", "image-archive", str(archive), "--name", self.name)
 
+    def has_image(self, ref: str) -> bool:
+        """Whether the node holds an image of this name."""
+        node = f"{self.name}-control-plane"
+        return ref in _run("docker", "exec", node, "ctr", "-n=k8s.io", "images", "ls", "-q").split()
+
     def _target(self) -> tuple[str, ...]:
         return ("--name", self.name, "--kubeconfig", str(self.kubeconfig))
 
 
 def _kind(*arguments: str) -> str:
-    finished = subprocess.run(["kind", *arguments], capture_output=True, text=True, check=False)
+    return _run("kind", *arguments)
+
+
+def _run(*command: str) -> str:
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode != 0:
-        raise RuntimeError(f"kind {' '.join(arguments)} failed: {finished.stderr.strip()}")
+        raise RuntimeError(f"{' '.join(command)} failed: {finished.stderr.strip()}")
     return finished.stdout
