@@ -41,6 +41,10 @@ class ClusterLike(Protocol):
         """Imports an OCI archive."""
         ...
 
+    def has_image(self, ref: str) -> bool:
+        """Whether it holds an image of this name."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Status:

@@ -25,6 +25,10 @@ PAUSE_IMAGE = "localhost/nextstack/pause:1"
 # nginx's NodePort, where the development site is served on the node.
 SITE_NODE_PORT = 30080
 
+# Percent by which a Go program's memory may grow between two collections; Go's default is 100.
+# 50 saves 65 MiB of the idle node's 720 for a little time of the processor.
+GOGC = "50"
+
 # Where CoreDNS says that it knows the cluster's names.
 DNS_READY_PORT = 8181
 
@@ -118,7 +122,7 @@ class Settings:
             name=program,
             command=(str(folder / program), *flags),
             network=network.NAMESPACE,
-            environment={"PATH": self.binaries.search_path},
+            environment={"PATH": self.binaries.search_path, "GOGC": GOGC},
             files=files,
         )
 
