@@ -261,7 +261,7 @@ class RedisReplicaSet(pulumi.ComponentResource):
         files = self._config_map(
             "proxy",
             {
-                **_scripts("redis-proxy.sh"),
+                **_scripts("redis-ask.sh", "redis-proxy.sh"),
                 "haproxy.cfg": proxy_settings(self._nodes, self._sentinels, config.quorum),
             },
         )
@@ -387,6 +387,10 @@ class RedisReplicaSet(pulumi.ComponentResource):
         return [
             *({"name": key, "value": value} for key, value in literals.items()),
             {"name": "POD_NAME", "value_from": {"field_ref": {"field_path": "metadata.name"}}},
+            {
+                "name": "NAMESPACE",
+                "value_from": {"field_ref": {"field_path": "metadata.namespace"}},
+            },
             {"name": "REDISCLI_AUTH", "value_from": {"secret_key_ref": password}},
         ]
 

@@ -106,7 +106,7 @@ def _votes(config: RedisConfig) -> list[str]:
             f"quorum is out of range: got {config.quorum}, allowed {majority} to "
             f"{config.sentinels} of redisSentinels; fewer could follow two primaries"
         )
-    if not 1 <= config.min_replicas_to_write < config.replicas:
+    if not 1 <= config.min_replicas_to_write <= max(1, config.replicas - 1):
         problems.append(
             f"min_replicas_to_write is out of range: got {config.min_replicas_to_write}, allowed "
             f"1 to one less than redisReplicas ({config.replicas}); else a restart stops writes"
@@ -180,11 +180,9 @@ def proxy_settings(nodes: list[str], sentinels: list[str], quorum: int) -> str:
 # Clients keep idle connections and wait for messages without limit, so only keepalive ends them.
 PROXY_HEAD = f"""\
 global
-    log stdout format raw local0 notice
     maxconn 4000
     hard-stop-after {PROXY_HARD_STOP_S}s
 defaults
-    log global
     mode tcp
     option clitcpka
     option srvtcpka

@@ -1,15 +1,17 @@
 # shellcheck shell=sh
 # What the other scripts ask servers and Sentinels; read with ".", runs nothing by itself.
 # Expects of the environment: NODES and SENTINELS (names), NODE_PORT, SENTINEL_PORT, SET_NAME (what
-# the Sentinels call the set), QUORUM, POD_NAME, and the internal user's password, REDISCLI_AUTH.
+# the Sentinels call the set), QUORUM, POD_NAME, NAMESPACE, and the internal user's password,
+# REDISCLI_AUTH.
 
 log() {
     echo "$(date -u +%H:%M:%S) $0: $*" >&2
 }
 
-# The fixed address of a pod: that of its own Service, which outlives the pod.
+# The fixed address of a pod: that of its own Service, which outlives the pod. By its longer name,
+# because /etc/hosts gives a pod's own short name the address of the pod.
 address() {
-    getent ahostsv4 "$1" | {
+    getent ahostsv4 "$1.$NAMESPACE.svc" | {
         read -r ip _ && echo "$ip"
     }
 }

@@ -2,13 +2,14 @@
 # Starts the proxy with the addresses of servers and Sentinels: its checks compare with them.
 set -eu
 
+# shellcheck source=components/scripts/redis-ask.sh
+. "${0%/*}/redis-ask.sh"
+
+# haproxy.cfg reads NODE_0, NODE_1, ... and SENTINEL_0, ...
 for node in $NODES; do
-    address=$(getent ahostsv4 "$node" | { read -r ip _ && echo "$ip"; })
-    # haproxy.cfg reads NODE_0, NODE_1, ...
-    export "NODE_${node##*-}=$address"
+    export "NODE_${node##*-}=$(address "$node")"
 done
 for sentinel in $SENTINELS; do
-    address=$(getent ahostsv4 "$sentinel" | { read -r ip _ && echo "$ip"; })
-    export "SENTINEL_${sentinel##*-}=$address"
+    export "SENTINEL_${sentinel##*-}=$(address "$sentinel")"
 done
 exec haproxy -db -f /etc/redis/haproxy.cfg
