@@ -5,6 +5,7 @@ kinds, the second keeps a cache in /tmp that outlives the cluster. Its connectio
 """
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,8 @@ Body = dict[str, Any]
 FIELD_MANAGER = "nextstack"
 APPLY = "application/apply-patch+yaml"
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 60
+# An API server that is restarted or upgraded was seen to be away for about 6 s.
+AWAY_S, RETRY_S = 30, 0.5
 
 
 class ApiError(Exception):
@@ -43,6 +46,7 @@ class KubernetesApi:
         )
         loaded.configuration.retries = False  # urllib3's own retries only delay the answer
         self._client = cast(Any, client).ApiClient(loaded.configuration)
+        self._answered = False
         self._kinds: dict[str, dict[str, tuple[str, bool]]] = {}
 
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Body | None:
@@ -66,14 +70,13 @@ class KubernetesApi:
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return self._json("PATCH", path, query, body, APPLY) or {}
 
-    def create(self, body: Body) -> Body:
-        """Makes a new object."""
-        namespace = body["metadata"].get("namespace", "")
-        path = self._path(body["apiVersion"], body["kind"], namespace)
-        return self._json("POST", path, {"fieldManager": FIELD_MANAGER}, body) or {}
+    def delete(
+        self, live: Body, propagation: str = "Background", grace_s: int | None = None
+    ) -> None:
+        """Deletes exactly this object, not one that has taken its name since.
 
-    def delete(self, live: Body, propagation: str = "Background") -> None:
-        """Deletes exactly this object, not one that has taken its name since."""
+        A pod gets its own grace to stop, unless `grace_s` says otherwise.
+        """
         metadata = live["metadata"]
         path = self._path(
             live["apiVersion"], live["kind"], metadata.get("namespace", ""), metadata["name"]
@@ -81,7 +84,7 @@ class KubernetesApi:
         options = {
             "propagationPolicy": propagation,
             "preconditions": {"uid": metadata["uid"]},
-        }
+        } | ({} if grace_s is None else {"gracePeriodSeconds": grace_s})
         self._json("DELETE", path, body=options, missing_ok=True)
 
     def logs(
@@ -164,13 +167,21 @@ class KubernetesApi:
             body=body,
             auth_settings=["BearerToken"],
         )
-        try:
-            response = self._client.call_api(
-                *request, _request_timeout=(CONNECT_TIMEOUT_S, read_timeout_s)
-            )
-        except HTTPError as error:
-            host = self._client.configuration.host
-            raise ApiError(0, f"the cluster at {host} does not answer: {error}") from error
+        # Everything sent here may be sent twice; what was never reached is reported at once.
+        deadline = time.monotonic() + (AWAY_S if self._answered else 0)
+        while True:
+            try:
+                timeouts = (CONNECT_TIMEOUT_S, read_timeout_s)
+                response = self._client.call_api(*request, _request_timeout=timeouts)
+                break
+            except (HTTPError, client.ApiException) as error:
+                # ApiException here is TLS: another cluster's certificate, no use in waiting
+                if time.monotonic() > deadline or isinstance(error, client.ApiException):
+                    host = self._client.configuration.host
+                    why = str(error).splitlines()[:2]
+                    raise ApiError(0, f"no answer from {host}: {' '.join(why)}") from error
+                time.sleep(RETRY_S)
+        self._answered = True
         if response.status >= 400:
             raise ApiError(response.status, _message(response.response.data))
         return response
