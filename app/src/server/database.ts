@@ -8,9 +8,9 @@ import { config } from "./config";
 
 // Pages show a notice rather than wait: longer than a restart of the database, shorter than patience.
 export const PAGE_TIMEOUT_MS = 5_000;
-// Covers a pooler that is being replaced. A timeout of the pool itself is longer and not retried.
-const CONNECT_RETRY_FOR_MS = 1_500;
-const CONNECT_RETRY_AFTER_MS = 250;
+// Covers a pooler that is being replaced and a database that restarts in place.
+const RETRY_FOR_MS = 3_000;
+const RETRY_AFTER_MS = 250;
 
 const slot = Symbol.for("nextstack.pool");
 
@@ -36,15 +36,38 @@ function createPool(): pg.Pool {
   return created;
 }
 
-/** Retried, because nothing has been sent yet: safe for writes too. */
-async function connect(): Promise<pg.PoolClient> {
-  const deadline = performance.now() + CONNECT_RETRY_FOR_MS;
+/** True if nothing was run: the database is starting, or PgBouncer has no server to send this to. */
+function refused(error: unknown): boolean {
+  if (!(error instanceof pg.DatabaseError)) return false;
+  return error.code === "57P03" || error.message.includes("server_login_retry");
+}
+
+class NotSent extends Error {}
+
+async function run<Row extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<Row[]> {
+  const client = await pool()
+    .connect()
+    .catch((cause: Error) => Promise.reject(new NotSent(cause.message, { cause })));
+  try {
+    const { rows } = await client.query<Row>(config);
+    client.release();
+    return rows;
+  } catch (error) {
+    // The connection may still carry an unfinished query: close it instead of handing it on.
+    client.release(true);
+    throw refused(error) ? new NotSent((error as Error).message, { cause: error }) : error;
+  }
+}
+
+/** Tries again only what was not sent: a write whose connection broke may have been committed. */
+async function runWhenReachable<Row extends pg.QueryResultRow>(config: pg.QueryConfig): Promise<Row[]> {
+  const deadline = performance.now() + RETRY_FOR_MS;
   for (;;) {
     try {
-      return await pool().connect();
+      return await run<Row>(config);
     } catch (error) {
-      if (performance.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, CONNECT_RETRY_AFTER_MS));
+      if (!(error instanceof NotSent) || performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
     }
   }
 }
@@ -57,16 +80,13 @@ export async function query<Row extends pg.QueryResultRow>(
   timeoutMs: number = config().DATABASE_TIMEOUT,
 ): Promise<Row[]> {
   const stop = metrics().querySeconds.startTimer({ query: name });
-  let client: pg.PoolClient | undefined;
+  // node-pg reads query_timeout from each query, which its types do not know.
+  const statement: pg.QueryConfig & { query_timeout: number } = { text, values, query_timeout: timeoutMs };
   try {
-    client = await connect();
-    const result = await client.query<Row>({ text, values, query_timeout: timeoutMs } as pg.QueryConfig);
-    client.release();
+    const rows = await runWhenReachable<Row>(statement);
     stop({ outcome: "ok" });
-    return result.rows;
+    return rows;
   } catch (error) {
-    // The connection may still carry an unfinished query: close it instead of handing it on.
-    client?.release(true);
     stop({ outcome: "error" });
     metrics().errors.inc({ where: "database" });
     throw error;

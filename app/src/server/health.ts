@@ -43,7 +43,7 @@ async function timed(work: () => Promise<unknown>): Promise<Check> {
     await withinLimit(work());
     return { status: "ok", ms: Math.round((performance.now() - start) * 10) / 10 };
   } catch (error) {
-    const code = (error as { code?: unknown }).code;
+    const { code } = (error instanceof Error && error.cause ? error.cause : error) as { code?: unknown };
     return { status: "error", error: typeof code === "string" ? code : "unreachable" };
   }
 }
