@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 import pytest
@@ -27,8 +28,12 @@ def deploy(function: Callable[[], object], preview: bool = False) -> Graph:
     return record(function, Providers(preview=preview), preview=preview)
 
 
+@cache
 def deploy_stack(stack_name: str, preview: bool = False, **overrides: Any) -> Graph:
-    """The graph of the whole program under a committed stack file, with keys changed."""
+    """The graph of the whole program under a committed stack file, with keys changed.
+
+    Made once for the same arguments: tests only read it.
+    """
     settings = stack_settings(stack_name, **overrides)
     return record(program, Providers(preview=preview), settings, stack_name, preview)
 
