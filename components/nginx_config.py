@@ -14,6 +14,8 @@ from components.security_headers import HeadersConfig
 from components.stack_config import refuse
 
 PATH = re.compile(r"/[A-Za-z0-9._~!&'()*+,=:@%/-]*")
+OWN_PATHS = ("/", "/api/", "/api/auth/", "/_next/static/", "/_next/image", "/nginx-health")
+OWN_TRIMMED = [path.rstrip("/") for path in OWN_PATHS]
 
 
 class ServiceType(StrEnum):
@@ -90,6 +92,7 @@ class NginxConfig:
                 *_no_ranges("admitted_ranges", self.admitted_ranges),
                 *_no_paths("websocket_paths", self.websocket_paths),
                 *_no_paths("closed_paths", self.closed_paths),
+                *_twice(self),
                 *_no_names(self),
             ]
         )
@@ -183,6 +186,22 @@ def _no_paths(name: str, paths: tuple[str, ...]) -> list[str]:
         "with all below it"
         for path in paths
         if not PATH.fullmatch(path)
+    ]
+
+
+def _twice(config: NginxConfig) -> list[str]:
+    """Paths with two meanings, which nginx would only refuse when it starts."""
+    closed = [path.rstrip("/") for path in config.closed_paths]
+    open_ = [path.rstrip("/") for path in config.websocket_paths]
+    return [
+        f"{name} has a path with another meaning: got {path or '/'}, allowed each path once, and "
+        f"none of {', '.join(OWN_PATHS)}"
+        for name, paths, others in (
+            ("closed_paths", closed, []),
+            ("websocket_paths", open_, closed),
+        )
+        for path in sorted(set(paths))
+        if paths.count(path) > 1 or path in others or path in OWN_TRIMMED
     ]
 
 

@@ -86,7 +86,7 @@ def _text(value: str) -> str:
 
 def _below(path: str) -> str:
     """A regular expression for `path`, and for all below it if it ends with a slash."""
-    return f"~^{re.escape(path)}" + ("" if path.endswith("/") else "$")
+    return f"~^{re.escape(path.rstrip('/'))}" + ("(/|$)" if path.endswith("/") else "$")
 
 
 def _basics(config: NginxConfig) -> str:
@@ -331,8 +331,11 @@ def _to_app(config: NginxConfig, shared: SharedSettings) -> str:
         "~image/avif": "image/avif,image/webp",
         "~image/webp": "image/webp",
     }
+    # Vulnerable versions of Next.js would fetch the URL of such a request line (CVE-2026-44578).
+    url = r"~^\S.* \S+ [A-Za-z][A-Za-z0-9+.-]*://"
     return "\n".join(
         [
+            _map('"$http_upgrade $request"', "$upgrades_a_url", {"default": "0", url: "1"}),
             _map("$uri", "$app_upgrade", {"default": "", **websockets}),
             _map("$app_upgrade", "$app_connection", {"default": "upgrade", "": ""}),
             # What makes a difference to /_next/image: a cached copy for each of three values.
@@ -400,11 +403,10 @@ def _site(config: NginxConfig, shared: SharedSettings, listen: str) -> str:
         if shared.https
         else "",
         _if("$preflight", "return 204;"),
-        # Vulnerable versions would fetch that URL (CVE-2026-44578).
-        _if(r'"$http_upgrade $request" ~ "^\S.* \S+ [A-Za-z][A-Za-z0-9+.-]*://"', "return 400;"),
+        _if("$upgrades_a_url", "return 400;"),
         _health(),
-        *(_closed(path) for path in config.closed_paths),
-        *(_websocket(path) for path in config.websocket_paths),
+        *(block for path in config.closed_paths for block in _closed(path)),
+        *(block for path in config.websocket_paths for block in _websocket(path)),
         _assets(config, shared),
         _images(),
         *_api(config, shared),
@@ -450,25 +452,17 @@ def _health() -> str:
     )
 
 
-def _closed(path: str) -> str:
+def _closed(path: str) -> list[str]:
     """Only from inside the cluster, where the pods are asked directly (WB-13)."""
-    exact = path.rstrip("/")
-    return "\n".join(
-        [
-            _block(f"location = {exact}", "return 404;"),
-            _block(f"location ^~ {exact}/", "return 404;"),
-        ]
-    )
+    return _exact_and_below(f"{path.rstrip('/')}/", "return 404;")
 
 
-def _websocket(path: str) -> str:
-    match = f"^~ {path}" if path.endswith("/") else f"= {path}"
-    return _block(
-        f"location {match}",
-        # A connection may be silent for long; the application ends dead ones by its own pings.
-        "proxy_read_timeout 1h;",
-        "proxy_pass http://app;",
-    )
+def _websocket(path: str) -> list[str]:
+    # A connection may be silent for long; the application ends dead ones by its own pings.
+    body = ["proxy_read_timeout 1h;", "proxy_pass http://app;"]
+    if path.endswith("/"):
+        return _exact_and_below(path, *body)
+    return [_block(f"location = {path}", *body)]
 
 
 def _assets(config: NginxConfig, shared: SharedSettings) -> str:
@@ -520,6 +514,11 @@ def _api(config: NginxConfig, shared: SharedSettings) -> list[str]:
     if not shared.rate_limits:
         limits, sign_in = [], []
     return [
-        _block("location /api/", *limits, *to_app),
-        _block("location /api/auth/", *sign_in, *limits, *to_app),
+        *_exact_and_below("/api/", *limits, *to_app),
+        *_exact_and_below("/api/auth/", *sign_in, *limits, *to_app),
     ]
+
+
+def _exact_and_below(path: str, *body: str) -> list[str]:
+    """Both, because nginx would redirect /api to /api/, and Next.js back again, for ever."""
+    return [_block(f"location = {path.rstrip('/')}", *body), _block(f"location ^~ {path}", *body)]
