@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,7 @@ from local.binaries import Binaries, binaries_here, ensure_binaries, kubernetes_
 from local.image_archive import Image, pack, writing, written
 from local.machine import refuse_taken_port, refuse_unfit
 from local.paths import cache_folder, state_folder
-from local.progress import step
+from local.progress import Step, step
 from local.settings import CONTAINERD_SOCKET, PAUSE_IMAGE, Settings
 
 SITE_PORT = 3000
@@ -92,8 +92,8 @@ class LocalCluster:
                 refuse_taken_port(self.site_port)
             ensure_binaries()
             if not self._is_up():
-                with step("start Kubernetes"):
-                    self._bring_up()
+                with step("start Kubernetes") as progress:
+                    self._bring_up(progress)
         return self.kubeconfig
 
     def stop(self, *, delete_data: bool = False) -> None:
@@ -148,17 +148,22 @@ class LocalCluster:
             and node.is_ready(settings, pids["kubelet"])
         )
 
-    def _bring_up(self) -> None:
+    def _bring_up(self, progress: Step) -> None:
         settings = self._settings
         daemons = node.launch(settings)
-        node.wait(settings, daemons, "containerd", _containerd_answers)
+
+        def wait(what: str, done: Callable[[], bool]) -> None:
+            progress.update(detail=f"wait for {what}")
+            node.wait(settings, daemons, what, done)
+
+        wait("containerd", _containerd_answers)
         if not self.has_image(PAUSE_IMAGE):
             self._load_pause_image(settings.binaries)
-        node.wait(settings, daemons, "the API server", lambda: node.is_api_ready(settings))
+        wait("the API server", lambda: node.is_api_ready(settings))
         self._apply_addons(settings.binaries)
         kubelet = next(daemon for daemon in daemons if daemon.name == "kubelet")
-        node.wait(settings, daemons, "the node", lambda: node.is_ready(settings, kubelet.pid()))
-        node.wait(settings, daemons, "DNS", node.is_dns_ready)
+        wait("the node", lambda: node.is_ready(settings, kubelet.pid()))
+        wait("DNS", node.is_dns_ready)
 
     def _apply_addons(self, binaries: Binaries) -> None:
         if self._addons_note.exists():

@@ -25,10 +25,14 @@ NODE_LINK = "eth0"
 NAMESPACE = RUN_FOLDER / "net"
 
 
-def ensure() -> None:
-    """Makes what is missing; running it again repairs half of a network."""
+def ensure() -> bool:
+    """Makes what is missing, and tells whether the namespace is a new one.
+
+    Running it again repairs half of a network.
+    """
     _refuse_taken_block()
-    if NAMESPACE not in mounts():
+    is_new = NAMESPACE not in mounts()
+    if is_new:
         # The other end of an old cable is in a namespace that nobody can enter any more.
         remove()
         NAMESPACE.touch()
@@ -49,6 +53,7 @@ def ensure() -> None:
     _ip(f"route replace {BLOCK} via {NODE_ADDRESS}")
     # /proc/sys/net shows the settings of the namespace of the process that opens it.
     _run("nsenter", f"--net={NAMESPACE}", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+    return is_new
 
 
 def remove() -> None:

@@ -34,7 +34,9 @@ SYSCTLS = RUN_FOLDER / "sysctls.json"
 def launch(settings: Settings) -> list[Daemon]:
     """Prepares the machine and starts whatever does not run yet, without waiting for it."""
     settings.write_identities()
-    network.ensure()
+    if network.ensure():
+        # What still runs is in a namespace that is gone.
+        cgroups.stop_all(0)
     cgroups.prepare()
     machine.remember_sysctls(SYSCTLS)
     daemons = settings.daemons()
@@ -43,7 +45,12 @@ def launch(settings: Settings) -> list[Daemon]:
     return daemons
 
 
-def wait(settings: Settings, daemons: list[Daemon], what: str, done: Callable[[], bool]) -> None:
+def wait(
+    settings: Settings,
+    daemons: list[Daemon],
+    what: str,
+    done: Callable[[], bool],
+) -> None:
     """Waits for `done`; meanwhile starts again what ended because another part came later."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     restarts = 0
