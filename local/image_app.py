@@ -120,6 +120,11 @@ def build_app(
     return made
 
 
+def version(source: Path) -> str:
+    """A name for the present sources; a commit that leaves them alone does not change it."""
+    return _content(source, _sources(source)).hex()[:12]
+
+
 def _sources(source: Path) -> list[str]:
     """The files that git would take; all but the usual rest where there is no git."""
     listed = subprocess.run(
@@ -151,11 +156,17 @@ def _key(source: Path, files: Sequence[str], variables: Mapping[str, str], base:
     )
     for module in (__file__, image_archive.__file__):
         hashed.update(Path(module).read_bytes())
+    hashed.update(_content(source, files))
+    return hashed.hexdigest()[:16]
+
+
+def _content(source: Path, files: Sequence[str]) -> bytes:
+    hashed = hashlib.sha256()
     for name in files:
         content = (source / name).read_bytes()
         hashed.update(f"{name}\0{_mode(source / name)}\0{len(content)}\0".encode())
         hashed.update(content)
-    return hashed.hexdigest()[:16]
+    return hashed.digest()
 
 
 def _lock_key(source: Path, base: Path) -> str:
