@@ -5,6 +5,7 @@ Leaves out installation: the machine's own packages are neither read nor changed
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -129,6 +130,11 @@ def _mirrors() -> dict[str, str]:
     """Maps Debian's labels, Debian and Debian-Security, to addresses."""
     if named := os.environ.get(MIRROR_VARIABLE):
         return {"Debian": named}
+    if shutil.which("apt-get") is None:
+        raise ValueError(
+            "no apt: got no program apt-get, allowed a machine with Debian's apt; "
+            "elsewhere build the images with a container engine, see images.containerfile"
+        )
     wanted = ["$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Origin: Debian", "Created-By: Packages"]
     targets = subprocess.run(
         ["apt-get", "indextargets", "--format", *wanted],

@@ -31,6 +31,8 @@ from local.progress import Step, step
 TABLE = Path(__file__).with_name("images.toml")
 REGISTRY = "localhost/nextstack"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+# Of the base, what an image of Debian lacks.
+PLAIN = ("ca-certificates", "tzdata")
 # Debian moved these into /usr; the base has links in their place.
 MERGED = ("bin/", "lib/", "lib64/", "sbin/")
 # Without this file glibc asks the name server before /etc/hosts.
@@ -100,11 +102,11 @@ def recipe(name: str) -> Recipe:
 
 def ensure(names: Iterable[str]) -> dict[str, Path]:
     """Builds the images that are missing; returns the archive of each."""
-    archives = {name: _archive(name) for name in names}
-    if all(archive.exists() for archive in archives.values()):
+    archives = {name: archive(name) for name in names}
+    if all(file.exists() for file in archives.values()):
         return archives
     with locked(cache_folder() / "images"):
-        missing = [name for name, archive in archives.items() if not archive.exists()]
+        missing = [name for name, file in archives.items() if not file.exists()]
         if missing:
             _build({name: archives[name] for name in missing})
     return archives
@@ -119,7 +121,11 @@ def locked(folder: Path) -> Generator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with step(f"wait for another run, which builds {folder.name}"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
         os.set_inheritable(lock.fileno(), True)
         yield
 
@@ -135,7 +141,30 @@ def environment(name: str) -> list[str]:
     return [f"PATH={':'.join([*recipe(name).path, PATH])}", "LANG=C.UTF-8"]
 
 
-def _archive(name: str) -> Path:
+def containerfile(name: str) -> str:
+    """The same image for a container engine, where there is no apt; installed the usual way."""
+    made = recipe(name)
+    # The user goes first: the packages' scripts then find it, and keep its id.
+    commands = [
+        f"groupadd --gid {made.gid} {name}",
+        f"useradd --uid {made.uid} --gid {made.gid} --no-create-home {name}",
+        "apt-get update",
+        f"apt-get install --yes --no-install-recommends {' '.join(PLAIN + tuple(made.packages))}",
+        "rm -rf /var/lib/apt/lists/*",
+        *(f"install --directory --owner={name} --group={name} /{d}" for d in made.directories),
+        *(f"ln -sf {target} /{link}" for link, target in made.links.items()),
+    ]
+    return (
+        f"FROM debian:{made.suite}-slim\n"
+        f"RUN {' && '.join(commands)}\n"
+        f"ENV {' '.join(environment(name))}\n"
+        f"USER {made.uid}:{made.gid}\n"
+        f"STOPSIGNAL {made.stop_signal}\n"
+    )
+
+
+def archive(name: str) -> Path:
+    """Where the image is once it is built."""
     return cache_folder() / "images" / f"{name}-{_key(name)}.tar"
 
 
@@ -180,7 +209,7 @@ def _build_suite(suite: str, archives: Mapping[str, Path], scratch: Path, shown:
     base_packages = source.closure(base.packages)
     base_layer = _base_layer(base_packages, scratch / f"base-{suite}.tar")
     for name in names:
-        made, archive = recipe(name), archives[name]
+        made, file = recipe(name), archives[name]
         shown.update(detail=name)
         packages = source.closure([*base.packages, *made.packages])
         versions = {package.name: package.version for package in packages}
@@ -188,9 +217,9 @@ def _build_suite(suite: str, archives: Mapping[str, Path], scratch: Path, shown:
         own = [package for package in packages if package not in base_packages]
         layer = _image_layer(name, own, scratch / f"{name}.tar")
         image = Image(ref=ref(name), layers=[base_layer, layer], config=config(name))
-        image_archive.pack(image, archive)
+        image_archive.pack(image, file)
         layer.file.unlink()
-        for old in set(archive.parent.glob(f"{name}-*.tar")) - {archive}:
+        for old in set(file.parent.glob(f"{name}-*.tar")) - {file}:
             old.unlink()
         shown.advance()
 
@@ -201,7 +230,7 @@ def _base_layer(packages: Sequence[Package], file: Path) -> Layer:
             layer.link(link, target)
         layer.write("etc/nsswitch.conf", NAME_SERVICES)
         layer.write("etc/ssl/certs/ca-certificates.crt", _certificates(packages))
-        _unpack(packages, layer)
+        unpack(packages, layer)
     return image_archive.written(file)
 
 
@@ -216,11 +245,12 @@ def _image_layer(name: str, packages: Sequence[Package], file: Path) -> Layer:
             layer.folder(folder, uid=made.uid, gid=made.gid)
         for link, target in made.links.items():
             layer.link(link, target)
-        _unpack(packages, layer)
+        unpack(packages, layer)
     return image_archive.written(file)
 
 
-def _unpack(packages: Sequence[Package], layer: LayerWriter) -> None:
+def unpack(packages: Sequence[Package], layer: LayerWriter) -> None:
+    """Adds the packages' files to the layer, without those that the table omits."""
     base = table().base
     omitted, kept = _matcher(base.omitted), _matcher(base.kept)
     for package in packages:
@@ -244,17 +274,18 @@ def _certificates(packages: Sequence[Package]) -> bytes:
 def _files(package: Package) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
     """The package's entries under their final names; each must be read before the next."""
     command = ["dpkg-deb", "--fsys-tarfile", str(package.file)]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE) as unpacker,
-        tarfile.open(fileobj=unpacker.stdout, mode="r|") as tar,
-    ):
-        for entry in tar:
-            entry.name = _placed(entry.name)
-            if entry.islnk():
-                entry.linkname = _placed(entry.linkname)
-            yield entry, tar.extractfile(entry) if entry.isreg() else None
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as unpacker:
+        try:
+            with tarfile.open(fileobj=unpacker.stdout, mode="r|") as tar:
+                for entry in tar:
+                    entry.name = _placed(entry.name)
+                    if entry.islnk():
+                        entry.linkname = _placed(entry.linkname)
+                    yield entry, tar.extractfile(entry) if entry.isreg() else None
+        except tarfile.ReadError:
+            unpacker.kill()
     if unpacker.returncode:
-        raise RuntimeError(f"{package.file} is damaged; delete it, then run again")
+        raise RuntimeError(f"damaged package: got {package.file}; delete it, then run again")
 
 
 def _placed(name: str) -> str:
