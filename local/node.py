@@ -75,22 +75,25 @@ def is_api_ready(settings: Settings) -> bool:
 
 
 def is_ready(settings: Settings, kubelet: int | None) -> bool:
-    """Whether the node said that it is Ready since its present kubelet started.
-
-    A word from before is worth nothing: it stays for 40 s after a kubelet ends.
-    """
+    """Whether the node is Ready by the word of its present kubelet, given by process id."""
     if kubelet is None:
         return False
     answer = _get(settings, f"/api/v1/nodes/{NODE_NAME}")
-    if answer is None:
-        return False
+    return answer is not None and says_ready(answer, _started_at(kubelet))
+
+
+def says_ready(answer: bytes, since: float) -> bool:
+    """Whether a Node object said Ready at or after a time in seconds since 1970.
+
+    An older word is worth nothing: it stays for 40 s after a kubelet ends.
+    """
     conditions = json.loads(answer).get("status", {}).get("conditions", [])
     ready = next((found for found in conditions if found["type"] == "Ready"), None)
     if ready is None or ready["status"] != "True":
         return False
     said = datetime.datetime.fromisoformat(ready["lastHeartbeatTime"])
     # The API keeps whole seconds.
-    return said.timestamp() >= int(_started_at(kubelet))
+    return said.timestamp() >= int(since)
 
 
 def resident_mib(pid: int) -> int:

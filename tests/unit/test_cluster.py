@@ -17,7 +17,7 @@ import yaml
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from local import binaries, machine, network, pki
+from local import binaries, cgroups, machine, network, node, pki
 from local.binaries import Binaries
 from local.cluster import ADDONS, ClusterLike, LocalCluster
 from local.daemons import Daemon
@@ -271,6 +271,81 @@ def test_a_taken_port_is_refused() -> None:
         with pytest.raises(RuntimeError, match=f"port is taken: got {port}"):
             machine.refuse_taken_port(port)
     machine.refuse_taken_port(port)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "folders"),
+    [
+        ("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n", ["/sys/fs/cgroup"]),
+        (
+            "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n"
+            "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n"
+            "cgroup /sys/fs/cgroup/pids cgroup rw,pids 0 0\n"
+            "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n",
+            ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/unified"],
+        ),
+    ],
+    ids=["v2", "v1"],
+)
+def test_both_versions_of_cgroups_are_found(
+    monkeypatch: pytest.MonkeyPatch, mounts: str, folders: list[str]
+) -> None:
+    def read_text(_: Path) -> str:
+        return mounts
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert [str(folder) for folder in cgroups.hierarchies()] == folders
+    daemons = "/sys/fs/cgroup/pids" if len(folders) > 1 else "/sys/fs/cgroup"
+    assert str(cgroups.daemons_folder()) == f"{daemons}/nextstack/daemons"
+
+
+def test_a_space_in_a_mount_point_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_text(_: Path) -> str:
+        return "36 35 98:0 / /mnt/my\\040disk rw - ext4 /dev/vda rw\n"
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert machine.mounts() == [Path("/mnt/my disk")]
+
+
+# The node
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "expected"),
+    [
+        ("True", "2026-01-01T00:00:10Z", True),
+        ("True", "2026-01-01T00:00:11Z", True),
+        ("True", "2026-01-01T00:00:09Z", False),
+        ("False", "2026-01-01T00:00:11Z", False),
+    ],
+)
+def test_only_the_present_kubelet_is_believed(status: str, said: str, expected: bool) -> None:
+    started = datetime.datetime(2026, 1, 1, 0, 0, 10, 700_000, tzinfo=datetime.UTC).timestamp()
+    ready = {"type": "Ready", "status": status, "lastHeartbeatTime": said}
+    answer = json.dumps({"status": {"conditions": [{"type": "PIDPressure"}, ready]}}).encode()
+    assert node.says_ready(answer, started) is expected
+
+
+def test_a_node_that_has_said_nothing_is_not_ready() -> None:
+    assert not node.says_ready(b"{}", 0)
+
+
+def test_a_daemon_that_keeps_ending_is_named_with_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ensure(_: Daemon, logs: Path) -> bool:
+        with (logs / "etcd.log").open("a") as log:
+            log.write("address in use\n")
+        return True
+
+    monkeypatch.setattr(Daemon, "ensure", ensure)
+    (tmp_path / "logs").mkdir()
+    settings = Settings(
+        binaries=binaries.binaries_here(), state=tmp_path, images=tmp_path, site_port=3000
+    )
+    etcd = Daemon(name="etcd", command=("etcd",))
+    with pytest.raises(RuntimeError, match=r"etcd keeps ending while .*:\naddress in use"):
+        node.wait(settings, [etcd], "the API server", lambda: False)
 
 
 # kind
