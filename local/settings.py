@@ -112,8 +112,10 @@ class Settings:
 
     def site(self) -> Daemon:
         """Serves the site's NodePort on the host, where a browser looks for it."""
-        target = f"TCP:{network.NODE_ADDRESS}:{SITE_NODE_PORT}"
-        listen = f"TCP-LISTEN:{self.site_port},bind=127.0.0.1,reuseaddr,fork"
+        target = f"TCP:{network.NODE_ADDRESS}:{SITE_NODE_PORT},nodelay"
+        # socat's own backlog of 5 costs a second per connection that comes in a burst.
+        options = "bind=127.0.0.1,reuseaddr,fork,backlog=1024,nodelay"
+        listen = f"TCP-LISTEN:{self.site_port},{options}"
         return Daemon(name="site", command=("socat", listen, target))
 
     def _daemon(self, program: str, *flags: str, files: Sequence[File] = ()) -> Daemon:
