@@ -19,6 +19,8 @@ from local.image_packages import architecture
 # Time of every file that has none of its own, 2025-01-01. Not 0: Next.js takes a page file of
 # time 0 for new for ever, and never refreshes the page.
 EPOCH = 1_735_689_600
+# Part of every archive's key: raise it when the code makes another image of the same input.
+FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -169,12 +169,8 @@ def archive(name: str) -> Path:
 
 
 def _key(name: str) -> str:
-    """Changes with the recipe and with the code that follows it."""
-    modules = (__file__, image_archive.__file__, image_packages.__file__)
-    hashed = hashlib.sha256(json.dumps([asdict(table().base), asdict(recipe(name))]).encode())
-    for module in modules:
-        hashed.update(Path(module).read_bytes())
-    return hashed.hexdigest()[:16]
+    described = [image_archive.FORMAT, asdict(table().base), asdict(recipe(name))]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
 
 def _build(archives: Mapping[str, Path]) -> None:
