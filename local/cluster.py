@@ -88,7 +88,7 @@ class LocalCluster:
         """
         refuse_unfit()
         with self._alone():
-            if self._settings.site().pid() is None:
+            if not self._settings.site().has_process():
                 refuse_taken_port(self.site_port)
             ensure_binaries()
             if not self._is_up():

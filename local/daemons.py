@@ -51,6 +51,10 @@ class Daemon:
                 return pid
         return None
 
+    def has_process(self) -> bool:
+        """Whether anything of it runs, under an older command line too."""
+        return bool(cgroups.members(self._cgroup))
+
     def ensure(self, logs: Path) -> bool:
         """Starts the daemon unless it runs; whether it had to."""
         if self.pid() is not None:
