@@ -2,7 +2,7 @@
 
 import { Notice } from "@/components/notice";
 
-export default function ErrorPage({ reset }: { reset: () => void }) {
+export default function ErrorPage() {
   return (
     <div className="narrow">
       <div className="page-head">
@@ -12,7 +12,7 @@ export default function ErrorPage({ reset }: { reset: () => void }) {
         Something it needs did not answer in time. Nothing is lost.
       </Notice>
       <p>
-        <button className="button" onClick={reset}>
+        <button className="button" onClick={() => location.reload()}>
           Try again
         </button>
       </p>

@@ -59,7 +59,7 @@ export default async function Overview() {
         <Image src={ridges} alt="" fill preload sizes="(max-width: 1120px) 100vw, 1120px" placeholder="blur" />
         <div className="hero-text">
           <p className="eyebrow">{APP_ENV}</p>
-          <h1>Your platform is running.</h1>
+          <h1>{first.status === "ok" ? "Your platform is running." : "Your site still answers."}</h1>
           <p>
             A database behind a pool, a cache that survives its primary, three replicas behind nginx. This page
             uses all of it and shows what it finds.

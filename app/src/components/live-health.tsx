@@ -16,7 +16,7 @@ const PARTS = [
 ] as const;
 
 function figure(check: Check): string {
-  if (check.status === "error") return check.error ?? "full";
+  if (check.status === "error" && check.percent === undefined) return "no answer";
   if (check.status === "not configured") return "not configured";
   if (check.ms !== undefined) return `${check.ms} ms`;
   return check.percent === undefined ? "no limit" : `${check.percent} % used`;
@@ -51,9 +51,9 @@ export function LiveHealth({ first }: { first: Health }) {
       </div>
       <ul className="tiles">
         {PARTS.map(({ key, label }) => {
-          const check: Check = health?.[key] ?? { status: "error", error: "no answer" };
+          const check: Check = health?.[key] ?? { status: "error" };
           return (
-            <li key={key} className={`tile ${tone(check)}`}>
+            <li key={key} className={`tile ${tone(check)}`} title={check.error}>
               <span className="tile-label">{label}</span>
               <span className="tile-figure">{figure(check)}</span>
             </li>

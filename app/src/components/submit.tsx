@@ -3,11 +3,13 @@
 import type { ReactNode } from "react";
 import { useFormStatus } from "react-dom";
 
-export function Submit({ children, pending, className }: { children: ReactNode; pending: string; className?: string }) {
-  const status = useFormStatus();
+type SubmitProps = { children: ReactNode; whilePending: string; className?: string };
+
+export function Submit({ children, whilePending, className = "button" }: SubmitProps) {
+  const { pending } = useFormStatus();
   return (
-    <button className={className ?? "button"} disabled={status.pending}>
-      {status.pending ? pending : children}
+    <button className={className} disabled={pending}>
+      {pending ? whilePending : children}
     </button>
   );
 }

@@ -8,7 +8,12 @@ import { redis } from "../../redis.mjs";
 import { config } from "./config";
 import { query } from "./database";
 
-export type Check = { status: "ok" | "error" | "not configured"; ms?: number; percent?: number; error?: string };
+export type Check = {
+  status: "ok" | "error" | "not configured";
+  ms?: number;
+  percent?: number;
+  error?: string;
+};
 export type Health = {
   status: "ok" | "error";
   timestamp: string;

@@ -24,7 +24,7 @@ export function SignIn() {
           aria-describedby={state.error ? "name-error" : undefined}
           aria-invalid={state.error ? true : undefined}
         />
-        <Submit pending="Signing in…">Sign in</Submit>
+        <Submit whilePending="Signing in…">Sign in</Submit>
         {state.error && (
           <p id="name-error" className="field-error" role="alert">
             {state.error}

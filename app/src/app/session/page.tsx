@@ -27,7 +27,7 @@ function SignedIn({ session }: { session: Session }) {
         <dd>{Math.round(config().REDIS_TTL / 60)} minutes, in Redis</dd>
       </dl>
       <form action={signOut}>
-        <Submit className="button quiet" pending="Signing out…">
+        <Submit className="button quiet" whilePending="Signing out…">
           Sign out
         </Submit>
       </form>

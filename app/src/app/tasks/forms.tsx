@@ -23,7 +23,7 @@ export function NewTask() {
         aria-describedby={created.error ? "title-error" : undefined}
         aria-invalid={created.error ? true : undefined}
       />
-      <Submit pending="Adding…">Add task</Submit>
+      <Submit whilePending="Adding…">Add task</Submit>
       {created.error && (
         <p id="title-error" className="field-error" role="alert">
           {created.error}

@@ -28,7 +28,7 @@ function Row({ task }: { task: Task }) {
         <Toggle done={task.done} title={task.title} />
       </form>
       <div className="task-text">
-        <span className={task.done ? "done" : undefined}>{task.title}</span>
+        <span>{task.title}</span>
         <small>
           {task.created_by}, <Time at={task.created_at.toISOString()} />
         </small>

@@ -9,7 +9,7 @@ export function ComputeAgain({ period }: { period: string }) {
   return (
     <form action={action}>
       <input type="hidden" name="period" value={period} />
-      <Submit pending="Computing…">Compute again, for everyone</Submit>
+      <Submit whilePending="Computing…">Compute again, for everyone</Submit>
       {state.error && (
         <p className="field-error" role="alert">
           {state.error}
