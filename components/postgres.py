@@ -314,6 +314,8 @@ def postgresql_conf(config: PostgresConfig) -> str:
         "ssl_min_protocol_version": "TLSv1.3",
         "shared_preload_libraries": "pg_stat_statements",
         "idle_in_transaction_session_timeout": f"{config.idle_in_transaction_timeout_ms}ms",
+        # After a crash one call instead of one for each of a thousand files, which takes 1 to 2 s.
+        "recovery_init_sync_method": "syncfs",
         # A client that vanished without a word is found after 60 s instead of 2 h.
         "tcp_keepalives_idle": 30,
         "tcp_keepalives_interval": 10,

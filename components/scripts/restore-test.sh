@@ -46,7 +46,11 @@ pg_restore --exit-on-error --no-owner --no-privileges --jobs=2 --dbname=restored
 export FACTS="$SCRATCH/facts" PGOPTIONS='-c default_transaction_read_only=on'
 psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --file="$files/facts.sql" ||
     fail "the restored tables cannot be counted"
-diff "$BACKUPS/$dump/facts" "$FACTS" >&2 || fail "the restored data differs from what was dumped"
+if [ "$(cat "$BACKUPS/$dump/facts")" != "$(cat "$FACTS")" ]; then
+    echo "recorded at the dump on the left, found after the restore on the right:" >&2
+    comm --nocheck-order -3 "$BACKUPS/$dump/facts" "$FACTS" >&2
+    fail "the restored data differs from what was dumped"
+fi
 report true "$(printf '"tables":%d,"rows":%d,"statements":%d' \
     "$(grep -c '^#table' "$FACTS" || true)" \
     "$(awk '$1 == "#table" { rows += $NF } END { print rows + 0 }' "$FACTS")" \
