@@ -16,7 +16,7 @@ from local.progress import console, step
 from offline import failure
 from offline.kubernetes_api import ApiError, Body, KubernetesApi
 from offline.readiness import Readiness, Stage, readiness
-from offline.render import STACK_LABEL, Manifest
+from offline.render import MANAGED_BY, STACK_LABEL, Manifest
 from offline.state import Reference, reference
 
 POLL_S = 0.3
@@ -98,6 +98,9 @@ class Applying:
                 f"{title(manifest)} exists and belongs to something else; "
                 "delete it, or give the stack another namespace"
             )
+        if before is not None and _is_failed_job(before):
+            self._api.delete(before, "Foreground")  # what made it fail may be repaired by now
+            before = self._live(manifest)
         if before is not None and "deletionTimestamp" in before["metadata"]:
             self._until_gone(manifest)
             before = None
@@ -181,7 +184,13 @@ def title(manifest: Manifest) -> str:
 
 
 def owner(live: Body) -> str:
-    return live["metadata"].get("labels", {}).get(STACK_LABEL, "")
+    """The stack whose object it is; none where the engine or a person made it."""
+    labels = live["metadata"].get("labels", {})
+    return labels.get(STACK_LABEL, "") if labels.items() >= MANAGED_BY.items() else ""
+
+
+def _is_failed_job(live: Body) -> bool:
+    return live["kind"] == "Job" and readiness(live).stage is Stage.FAILED
 
 
 def _content(live: Body) -> Body:

@@ -29,16 +29,24 @@ WITHOUT_ENGINE = ("kubernetes:", "nextstack:", "pulumi:", "random:")
 class Result:
     changes: Counter[Change]
     outputs: dict[str, Any]
+    """The stack's outputs, secrets in clear."""
     secret_outputs: list[str]
+    """Which of them are secret."""
+    overrides: dict[str, str]
+    """What the run was given beside the stack file."""
 
 
 def up(
     api: KubernetesApi,
     stack_name: str,
     settings: Mapping[str, str],
+    overrides: Mapping[str, str] | None = None,
     run: Callable[[], object] = program,
 ) -> Result:
-    """Makes the cluster have what the program describes, and no more what it had before."""
+    """Makes the cluster have what the program describes, and no more what it had before.
+
+    `overrides` are the part of `settings` that is not in the stack file; they are remembered.
+    """
     refuse_protected(stack_name, settings)
     namespace = settings[f"{PROJECT['name']}:namespace"]
     kept = state.read(api, namespace, stack_name)
@@ -63,15 +71,24 @@ def up(
     outputs = graph.outputs[f"{PROJECT['name']}-{stack_name}"]
     kept.outputs = plain(outputs)
     kept.secret_outputs = sorted(k for k, v in outputs.items() if rpc.is_rpc_secret(v))
+    kept.overrides = dict(overrides or {})
     kept.save(api)
+    return result(kept, applying.changes)
+
+
+def result(kept: State, changes: Counter[Change] | None = None) -> Result:
+    """What a complete run left, and what it changed."""
     return Result(
-        changes=applying.changes, outputs=kept.outputs, secret_outputs=kept.secret_outputs
+        changes=changes or Counter(),
+        outputs=kept.outputs,
+        secret_outputs=kept.secret_outputs,
+        overrides=kept.overrides,
     )
 
 
 def down(api: KubernetesApi, stack_name: str, settings: Mapping[str, str]) -> int:
     """Deletes everything that `up` made, volumes included; returns how many objects there were."""
-    refuse_protected(stack_name, settings)
+    refuse_protected(stack_name, settings, "destroy")
     kept = state.read(api, settings[f"{PROJECT['name']}:namespace"], stack_name)
     if kept is None:
         return 0
@@ -83,13 +100,18 @@ def down(api: KubernetesApi, stack_name: str, settings: Mapping[str, str]) -> in
     return len(kept.objects)
 
 
-def refuse_protected(stack_name: str, settings: Mapping[str, str]) -> None:
+def refuse_protected(stack_name: str, settings: Mapping[str, str], command: str = "up") -> None:
+    """Direct mode has neither the engine's locks nor its history, so it takes no risk."""
     if settings[f"{PROJECT['name']}:protectData"] != "false":
-        raise ValueError(
-            f"stack {stack_name} can't be deployed without the Pulumi engine: protectData is true, "
-            "allowed false; install Pulumi (https://www.pulumi.com/docs/install/), then run: "
-            f"pulumi up --stack {stack_name}"
-        )
+        raise needs_engine(stack_name, command)
+
+
+def needs_engine(stack_name: str, command: str) -> ValueError:
+    return ValueError(
+        f"stack {stack_name} needs the Pulumi engine: protectData is true, allowed false; install "
+        "Pulumi (https://www.pulumi.com/docs/install/), then run: "
+        f"pulumi {command} --stack {stack_name}"
+    )
 
 
 def _refuse_clouds(graph: Graph) -> None:

@@ -6,11 +6,11 @@ kinds, the second keeps a cache in /tmp that outlives the cluster. Its connectio
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from kubernetes import client, config
+from kubernetes import client, config, stream
 from urllib3.exceptions import HTTPError
 
 Body = dict[str, Any]
@@ -112,6 +112,21 @@ class KubernetesApi:
             yield from (line.decode(errors="replace") for line in lines)
         if rest:
             yield rest.decode(errors="replace")
+
+    def execute(self, namespace: str, pod: str, command: Sequence[str]) -> str:
+        """What a command writes when it is run in the pod's first container."""
+        core = cast(Any, client).CoreV1Api(self._client)
+        try:
+            return cast(Any, stream).stream(
+                core.connect_get_namespaced_pod_exec,
+                pod,
+                namespace,
+                command=[*command],
+                stderr=False,
+                stdout=True,
+            )
+        except client.ApiException as error:
+            raise ApiError(0, f"can't run a command in pod {pod}: {error}") from error
 
     def _path(self, api_version: str, kind: str, namespace: str, name: str = "") -> str:
         plural, namespaced = self._kind(api_version, kind)

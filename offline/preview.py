@@ -14,7 +14,16 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from offline.recorder import Graph, Providers, Registered, plain, program, record, stack_settings
+from offline.recorder import (
+    Graph,
+    Providers,
+    Registered,
+    encrypted_keys,
+    plain,
+    program,
+    record,
+    stack_settings,
+)
 
 SECRET, UNKNOWN = "[secret]", "[unknown]"
 STACK = "pulumi:pulumi:Stack"
@@ -23,7 +32,14 @@ STACK = "pulumi:pulumi:Stack"
 def preview(stack_name: str, **overrides: Any) -> Graph:
     """The graph of a committed stack as the engine previews it: generated values are unknown."""
     settings = stack_settings(stack_name, **overrides)
-    return record(program, Providers(preview=True), settings, stack_name, preview=True)
+    return record(
+        program,
+        Providers(preview=True),
+        settings,
+        stack_name,
+        preview=True,
+        secret_keys=encrypted_keys(stack_name),
+    )
 
 
 def show(graph: Graph) -> RenderableType:

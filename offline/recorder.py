@@ -195,10 +195,41 @@ def program() -> None:
 
 
 def stack_settings(stack_name: str, **overrides: Any) -> dict[str, str]:
-    """A committed stack's configuration as the engine hands it over, defaults included."""
+    """A committed stack's configuration as the engine hands it over, defaults included.
+
+    Only the engine can decrypt; an encrypted value is the word `encrypted` here.
+    """
     project = PROJECT["name"]
     declared: dict[str, Any] = PROJECT["config"]
     values = {f"{project}:{k}": v["default"] for k, v in declared.items() if "default" in v}
-    values |= yaml.safe_load((ROOT / f"Pulumi.{stack_name}.yaml").read_text())["config"]
+    values |= _decrypted(_stack_file(stack_name)["config"])
     values |= {f"{project}:{k}": v for k, v in overrides.items()}
     return {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
+
+
+def encrypted_keys(stack_name: str) -> list[str]:
+    """The keys of a committed stack that are encrypted as a whole or in part."""
+    config: dict[str, Any] = _stack_file(stack_name)["config"]
+    return [key for key, value in config.items() if _decrypted(value) != value]
+
+
+def _stack_file(stack_name: str) -> dict[str, Any]:
+    file = ROOT / f"Pulumi.{stack_name}.yaml"
+    if not file.is_file():
+        known = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
+        raise ValueError(
+            f"stack is unknown: got {stack_name!r}, allowed {', '.join(known)}; "
+            f"choose one, or write {file.name}"
+        )
+    return yaml.safe_load(file.read_text())
+
+
+def _decrypted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decrypted(item) for item in cast(list[Any], value)]
+    if not isinstance(value, dict):
+        return value
+    given = cast(dict[str, Any], value)
+    if given.keys() == {"secure"}:
+        return "encrypted"
+    return {key: _decrypted(item) for key, item in given.items()}

@@ -17,7 +17,15 @@ import yaml
 from pulumi.output import Unknown
 
 from offline.generated import GeneratedValues
-from offline.recorder import Graph, Providers, Registered, program, record, stack_settings
+from offline.recorder import (
+    Graph,
+    Providers,
+    Registered,
+    encrypted_keys,
+    program,
+    record,
+    stack_settings,
+)
 
 MANAGED_BY = {"app.kubernetes.io/managed-by": "nextstack"}
 STACK_LABEL = "nextstack/stack"
@@ -121,6 +129,7 @@ def render(stack_name: str, folder: Path, **overrides: Any) -> list[Path]:
 
     Generated secrets are kept beside the rendered ones, so that a second run changes nothing.
     """
+    refuse_encrypted(stack_name)
     _refuse_foreign(folder)
     kept = folder / GENERATED
     values = GeneratedValues(json.loads(kept.read_text()) if kept.exists() else {})
@@ -137,6 +146,14 @@ def render(stack_name: str, folder: Path, **overrides: Any) -> list[Path]:
     kustomization = {"kind": "Kustomization", "resources": list(files)}
     (folder / KUSTOMIZATION).write_text(yaml.safe_dump(kustomization, sort_keys=False))
     return [folder / name for name in (*files, KUSTOMIZATION)]
+
+
+def refuse_encrypted(stack_name: str) -> None:
+    if keys := encrypted_keys(stack_name):
+        raise ValueError(
+            f"{', '.join(keys)} of stack {stack_name} can't be decrypted here; "
+            f"deploy it with: pulumi up --stack {stack_name}"
+        )
 
 
 def _file(manifest: Manifest) -> str:

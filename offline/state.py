@@ -46,7 +46,7 @@ class State:
     outputs: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
     """The stack's outputs after the last complete run."""
     secret_outputs: list[str] = field(default_factory=lambda: list[str]())
-    settings: dict[str, str] = field(default_factory=lambda: dict[str, str]())
+    overrides: dict[str, str] = field(default_factory=lambda: dict[str, str]())
     """The configuration keys that the last run was given beside the stack file's."""
 
     def keep(self, values: GeneratedValues) -> None:
@@ -59,7 +59,7 @@ class State:
                 "objects": [asdict(o) for o in self.objects],
                 "outputs": self.outputs,
                 "secret_outputs": self.secret_outputs,
-                "settings": self.settings,
+                "overrides": self.overrides,
             },
             sort_keys=True,
             default=lambda unknown: "",

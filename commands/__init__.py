@@ -1,0 +1,1 @@
+"""The command line: convenience on top of the program, one file per concern."""
