@@ -114,11 +114,7 @@ class RedisReplicaSet(pulumi.ComponentResource):
             "ports": [{"container_port": PORT}],
             # The port opens late: a server waits for other pods before it starts.
             "startup_probe": _listens(PORT) | {"period_seconds": 1, "failure_threshold": 600},
-            "readiness_probe": {
-                "exec_": {"command": ["sh", f"{FILES}/redis-ready.sh"]},
-                "period_seconds": 5,
-                "timeout_seconds": 3,
-            },
+            "readiness_probe": _is_ready(PORT),
             # An error is an answer too: only a server that hangs is restarted, after 90 s.
             "liveness_probe": {
                 "exec_": {"command": ["timeout", "5", "valkey-cli", "-p", str(PORT), "ping"]},
@@ -157,14 +153,14 @@ class RedisReplicaSet(pulumi.ComponentResource):
             "command": ["sh", f"{FILES}/redis-sentinel.sh"],
             "env": self._environment(internal),
             "ports": [{"container_port": SENTINEL_PORT}],
-            "readiness_probe": _listens(SENTINEL_PORT) | {"period_seconds": 2},
+            "readiness_probe": _is_ready(SENTINEL_PORT),
             "liveness_probe": _listens(SENTINEL_PORT) | {"period_seconds": 10},
             "resources": _resources("20m", 64),
         }
         files = self._config_map(
             "sentinel",
             {
-                **_scripts("redis-ask.sh", "redis-sentinel.sh"),
+                **_scripts("redis-ask.sh", "redis-ready.sh", "redis-sentinel.sh"),
                 "sentinel.conf": sentinel_settings(config),
             },
         )
@@ -397,6 +393,14 @@ class RedisReplicaSet(pulumi.ComponentResource):
 
 def _scripts(*names: str) -> dict[str, str]:
     return {name: (SCRIPTS / name).read_text() for name in names}
+
+
+def _is_ready(port: int) -> k8s.core.v1.ProbeArgsDict:
+    return {
+        "exec_": {"command": ["sh", f"{FILES}/redis-ready.sh", str(port)]},
+        "period_seconds": 5,
+        "timeout_seconds": 3,
+    }
 
 
 def _listens(port: int) -> k8s.core.v1.ProbeArgsDict:

@@ -61,3 +61,12 @@ peers() {
         fi
     done
 }
+
+# In a new pod that finds $1, what the one before it left: waits until the connections that others
+# began while it had no address have failed, so that redis-ready.sh has none to cut off.
+let_early_connections_fail() {
+    if [ -e "$1" ] && [ ! -e /run/redis/started ]; then
+        sleep 3
+    fi
+    : >/run/redis/started
+}

@@ -68,6 +68,7 @@ role() {
     echo "$primary"
 }
 
+let_early_connections_fail /data/appendonlydir
 me=$(address "$POD_NAME")
 primary=$(role)
 umask 077

@@ -32,6 +32,7 @@ serving_primary() {
     done | head -n 1
 }
 
+let_early_connections_fail "$STATE"
 me=$(address "$POD_NAME")
 primary=$(remembered monitor | { read -r _ _ _ ip _ && echo "$ip"; } || :)
 state="(config-epoch|leader-epoch|current-epoch|known-replica|known-sentinel) "

@@ -11,6 +11,9 @@ set -eu
 PAUSE_MS=60000
 WAIT_FOR_SUCCESSOR_S=10
 
+# Kubernetes drops what a hook prints; the server's own log keeps it.
+exec 2>/proc/1/fd/2
+
 here() {
     ask 127.0.0.1 "$NODE_PORT" "$@"
 }
@@ -32,6 +35,8 @@ while [ "$(date +%s)" -lt "$deadline" ]; do
     primary=$(named_primary)
     if [ -n "$primary" ] && [ "$primary" != "$me" ]; then
         log "handed over to $primary"
+        # Whoever waits here would not find out before this server ends.
+        here CLIENT KILL TYPE normal
         exit 0
     fi
     sleep 0.05
