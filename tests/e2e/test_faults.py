@@ -10,7 +10,6 @@ import httpx
 from conftest import SITE, Stack, eventually, nextstack
 
 from components.backups import BACKUPS
-from components.pod import CONTAINER_SECURITY
 from components.sql_job import GID, UID
 from offline.recorder import ROOT
 
@@ -65,9 +64,7 @@ def run_in_backups(stack: Stack, script: str) -> None:
                     "command": ["sh", "-euc", script],
                     "volumeMounts": [{"name": "dumps", "mountPath": BACKUPS}],
                     "securityContext": {
-                        "allowPrivilegeEscalation": CONTAINER_SECURITY[
-                            "allow_privilege_escalation"
-                        ],
+                        "allowPrivilegeEscalation": False,
                         "capabilities": {"drop": ["ALL"]},
                         "readOnlyRootFilesystem": True,
                     },
@@ -116,8 +113,7 @@ def test_a_dump_is_proven_and_a_damaged_one_is_found_out(stack: Stack) -> None:
     assert (proven["dump"], proven["rows"]) == (made["dump"], made["rows"])
     assert made["dump"] in nextstack("status")
     dump = f"{BACKUPS}/{made['dump']}/dump"
-    flip = "printf X | dd of=%s bs=1 seek=200 conv=notrunc" % dump
-    run_in_backups(stack, flip)
+    run_in_backups(stack, f"printf X | dd of={dump} bs=1 seek=200 conv=notrunc")
     failed = subprocess.run(
         [sys.executable, "-m", "commands", "verify", "--json"], cwd=ROOT, stdout=subprocess.PIPE
     )
