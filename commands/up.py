@@ -26,6 +26,7 @@ def up(
     """Bring a stack up; running it again repairs it, or changes nothing."""
     from commands import cluster as clusters
     from commands import deploy
+    from local import images
     from local.progress import console
     from offline.preview import preview
 
@@ -33,7 +34,11 @@ def up(
     configured = deploy.setting(stack, "image")
     given = {"image": image, "deploymentVersion": _version(image)} if image else {}
     # Everything that can be refused is refused here, before anything exists.
-    any_image = {} if image or configured else {"image": "any:1", "deploymentVersion": "any"}
+    any_image = (
+        {}
+        if image or configured
+        else {"image": f"{images.REGISTRY}/app:any", "deploymentVersion": "any"}
+    )
     graph = preview(stack, **(given | any_image))
     cluster = clusters.choose(kubeconfig)
     if deploy.setting(stack, "protectData") != "false":
