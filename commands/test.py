@@ -7,14 +7,26 @@ from typing import Annotated
 
 import typer
 
+CHECKS = (("ruff", "check"), ("ruff", "format", "--check"), ("pyright", "--warnings"))
+
 
 def test(
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="Options and files for pytest, after --.")
+        list[str] | None,
+        typer.Argument(help="Options and files for pytest, after --; then only pytest runs."),
     ] = None,
 ) -> None:
-    """Run the tests: units everywhere, end to end where a cluster is possible."""
+    """Check lint, format and types, then run the tests: end to end where a cluster is possible."""
     # -rs names each test that was skipped, and why.
-    command = [sys.executable, "-m", "pytest", "-rs", *(arguments or [])]
+    tests = ("pytest", "-rs", *(arguments or []))
+    failed = [check for check in ([tests] if arguments else [*CHECKS, tests]) if not _run(check)]
+    for check in failed:
+        print(f"failed: {' '.join(check)}", file=sys.stderr)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _run(check: tuple[str, ...]) -> bool:
+    print(f"$ {' '.join(check)}", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", *check]
     root = Path(__file__).parent.parent
-    raise typer.Exit(subprocess.run(command, cwd=root, check=False).returncode)
+    return subprocess.run(command, cwd=root, check=False).returncode == 0
