@@ -120,7 +120,10 @@ def _handler(pod: Pod) -> type[BaseHTTPRequestHandler]:
                 self._send(200, b"ok", {f"X-Big-{n}": "x" * 7000 for n in range(4)})
             else:
                 told = {"pod": pod.address, "build": pod.build, "received": len(body)}
-                self._send(200, json.dumps(told | {"headers": headers}).encode() + b" " * 2000)
+                image = path == "/_next/image"  # the only answer that may be kept
+                more = {"Cache-Control": "public, max-age=60"} if image else {"Set-Cookie": "a=b"}
+                body = json.dumps(told | {"headers": headers}).encode() + b" " * 2000
+                self._send(200, body, more)
 
         do_GET = do_POST = do_PUT = do_OPTIONS = do_HEAD = _answer
 
@@ -132,7 +135,6 @@ def _handler(pod: Pod) -> type[BaseHTTPRequestHandler]:
             self.send_header("X-Powered-By", "Next.js")
             self.send_header("Access-Control-Allow-Origin", "*")
             self.send_header("Strict-Transport-Security", "max-age=1")
-            self.send_header("Set-Cookie", "of=pod")
             for name, value in (more or {}).items():
                 self.send_header(name, value)
             self.send_header("Content-Type", "application/json")
