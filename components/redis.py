@@ -155,7 +155,7 @@ class RedisReplicaSet(pulumi.ComponentResource):
             "ports": [{"container_port": SENTINEL_PORT}],
             "readiness_probe": _is_ready(SENTINEL_PORT),
             "liveness_probe": _listens(SENTINEL_PORT) | {"period_seconds": 10},
-            "resources": _resources("20m", 64),
+            "resources": _resources("10m", 64),
         }
         files = self._config_map(
             "sentinel",
@@ -278,7 +278,7 @@ class RedisReplicaSet(pulumi.ComponentResource):
                     "lifecycle": {
                         "pre_stop": {"exec_": {"command": ["sleep", str(PROXY_DRAIN_S)]}}
                     },
-                    "resources": _resources("50m", 128),
+                    "resources": _resources("25m", 128),
                     "security_context": CONTAINER_SECURITY,
                     "volume_mounts": [{"name": "files", "mount_path": FILES, "read_only": True}],
                 }

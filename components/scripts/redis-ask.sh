@@ -62,6 +62,15 @@ peers() {
     done
 }
 
+# The other servers' positions in the stream of writes, one line for each that is a replica.
+replica_offsets() {
+    for peer in $(peers); do
+        ask "$peer" "$NODE_PORT" INFO replication | tr -d '\r' |
+            sed -n '/^role:slave/,$ s/^slave_repl_offset://p' &
+    done
+    wait
+}
+
 # In a new pod that finds $1, what the one before it left: waits until the connections that others
 # began while it had no address have failed, so that redis-ready.sh has none to cut off.
 let_early_connections_fail() {

@@ -13,14 +13,6 @@ WAIT_FOR_PRIMARY_S=10
 # Longest election: detection, then two rounds that Sentinels spread over a second each.
 WAIT_FOR_SUCCESSOR_S=$((DOWN_AFTER_MS / 1000 + 10))
 
-# The replicas' positions in the stream of writes, one line each.
-replica_offsets() {
-    for peer in $(peers); do
-        ask "$peer" "$NODE_PORT" INFO replication | tr -d '\r' |
-            sed -n '/^role:slave/,$ s/^slave_repl_offset://p'
-    done
-}
-
 # Whether a replica runs that could take over without losing what another one has.
 successor_is_ready() {
     offsets=$(replica_offsets)

@@ -320,7 +320,7 @@ def test_a_stopping_server_hands_over_within_its_grace() -> None:
     wait = int(stop.partition("WAIT_FOR_SUCCESSOR_S=")[2].split()[0])
     grace = spec["terminationGracePeriodSeconds"]
     assert wait + 10 < grace < pause / 1000
-    assert stop.index("CLIENT PAUSE") < stop.index("here WAIT") < stop.index("hand_over ||")
+    assert stop.index("CLIENT PAUSE") < stop.index("replica_offsets") < stop.index("hand_over ||")
 
 
 def test_readiness_does_not_depend_on_being_primary() -> None:
