@@ -15,7 +15,7 @@ from graphlib import TopologicalSorter
 from local.progress import console, step
 from offline import failure
 from offline.kubernetes_api import ApiError, Body, KubernetesApi
-from offline.readiness import Readiness, Stage, readiness
+from offline.readiness import Readiness, Stage, pod_reason, readiness
 from offline.render import MANAGED_BY, STACK_LABEL, Manifest
 from offline.state import Reference, reference
 
@@ -148,6 +148,8 @@ class Applying:
                     raise ApplyError(self._failed(manifest, live, found.reason))
                 waited = time.monotonic() - began
                 trouble = failure.reason(self._api, live) if waited > QUIET_S else ""
+                if trouble and live["kind"] == "StatefulSet":
+                    self._unblock(live)
                 shown.update(detail=self._mask(trouble or found.reason))
                 try:
                     self._pause(manifest, began + manifest.timeout_s, found.reason)
@@ -157,6 +159,17 @@ class Applying:
                 if again is None:
                     raise ApplyError(f"{title(manifest)} was deleted by someone else; run up again")
                 live, found = again, self._readiness(again)
+
+    def _unblock(self, live: Body) -> None:
+        """Deletes pods of a former version that can't get ready.
+
+        The controller replaces one pod after the other and waits for the broken one for ever
+        (Kubernetes, StatefulSets, "Forced rollback").
+        """
+        for pod in failure.pods(self._api, live):
+            version = pod["metadata"]["labels"].get("controller-revision-hash")
+            if pod_reason(pod) and version != live["status"].get("updateRevision"):
+                self._api.delete(pod)
 
     def _pause(self, manifest: Manifest, deadline: float, reason: str) -> None:
         if time.monotonic() > deadline:

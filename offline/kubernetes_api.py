@@ -59,7 +59,8 @@ class KubernetesApi:
         """All objects of a kind that match the selectors."""
         query = {"labelSelector": labels, "fieldSelector": fields}
         answer = self._json("GET", self._path(api_version, kind, namespace), query) or {}
-        return answer["items"]
+        kind_of_each = {"apiVersion": api_version, "kind": kind}  # a list says it only once
+        return [kind_of_each | item for item in answer["items"]]
 
     def apply(self, body: Body) -> Body:
         """Makes the object have these fields, whoever set them before; returns all of it."""
