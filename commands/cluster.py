@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import images
+from local import image_archive, images
 from local.cluster import LocalCluster
 from local.kind import KindCluster, docker_runs
 from local.paths import cache_folder, state_folder
@@ -65,14 +65,14 @@ def load_image(cluster: Cluster, ref: str, archive: Path) -> None:
     """Gives an image to a cluster of our own, unless it has exactly this one."""
     if cluster.own is None:
         return
-    # A tag may stay while the content changes; an archive's name changes with its content.
-    note = cache_folder() / "loaded" / ref.replace("/", "_")
-    if cluster.own.has_image(ref) and note.exists() and note.read_text() == archive.name:
+    # A tag may stay while the content changes.
+    note, content = cache_folder() / "loaded" / ref.replace("/", "_"), image_archive.digest(archive)
+    if cluster.own.has_image(ref) and note.exists() and note.read_text() == content:
         return
     with step(f"load {ref}"):
         cluster.own.load_image(archive)
     note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(archive.name)
+    note.write_text(content)
 
 
 def is_running(cluster: Cluster) -> bool:
