@@ -20,7 +20,7 @@ TLS_FOLDER = "/etc/nextstack/tls"
 SCRATCH = "/tmp"
 """The only folder that nginx writes to."""
 
-MAINTENANCE_PAGE = (Path(__file__).parent / "maintenance.html").read_text()
+MAINTENANCE_PAGE = (Path(__file__).parent / "maintenance.html").read_text().replace("\n", " ")
 RETRY_AFTER_MAINTENANCE_S = 600
 RETRY_AFTER_LIMIT_S = 60
 ASSET_LIFETIME = "public, max-age=31536000, stale-while-revalidate=86400, immutable"  # WB-8
@@ -426,7 +426,6 @@ def _gate(config: NginxConfig, shared: SharedSettings) -> str:
     shut = f'set $shut "$admitted$uri";\nif ($shut !~ "^1|^0{HEALTH_PATH}$") {{ return {status}; }}'
     if config.lockdown:
         return shut
-    page = MAINTENANCE_PAGE.replace("\n", " ")
     return "\n".join(
         [
             shut,
@@ -437,7 +436,7 @@ def _gate(config: NginxConfig, shared: SharedSettings) -> str:
                 "charset utf-8;",
                 f"add_header Retry-After {RETRY_AFTER_MAINTENANCE_S} always;",
                 "add_header Cache-Control no-store always;",
-                f"return 503 '{page}';",
+                f"return 503 '{MAINTENANCE_PAGE}';",
             ),
         ]
     )

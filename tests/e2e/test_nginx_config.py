@@ -1,5 +1,7 @@
 """The generated configuration in a real nginx: what clients see and what the application gets."""
 
+import base64
+import hashlib
 import json
 import socket
 import time
@@ -320,6 +322,16 @@ def test_maintenance(start: Start) -> None:
         assert [r["path"] for pod in lab.pods for r in pod.requests] == []
     with start(shared(maintenance=True), admitted_ranges=("127.0.0.0/8",)) as lab:
         assert lab.ask("/").status == 200
+
+
+def test_the_strict_policy_lets_the_maintenance_page_keep_its_style(start: Start) -> None:
+    """S-25: the policy names the hash of the style sheet as it is sent."""
+    strict = {"csp_mode": CspMode.STRICT}
+    with start(shared(maintenance=True), headers=strict) as lab:
+        answer = lab.ask("/")
+    style = answer.body.split(b"<style>")[1].split(b"</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    assert f"style-src 'self' 'sha256-{digest}';" in answer.one("Content-Security-Policy")
 
 
 def test_lockdown(start: Start) -> None:
