@@ -35,7 +35,11 @@ def make_site(
             secret=environment.secret,
             ca_bundle=backends.database.ca_bundle,
             migration=Migration(
-                env={environment.name("DIRECT_URL"): backends.direct_url},
+                # Under both names: some tools migrate over the address that the application has.
+                env={
+                    environment.name(name): backends.direct_url
+                    for name in ("DIRECT_URL", "DATABASE_URL")
+                },
                 before=[backends.dump],
                 after=[backends.pooler.reconnect_step()],
             ),
@@ -57,5 +61,6 @@ def make_site(
             app_host=web.host,
             app_port=web.port,
         ),
-        pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=web.ready)),
+        # Not after the application: its switches (maintenance, limits) must not wait for pods.
+        opts,
     )
