@@ -63,8 +63,9 @@ def _end(message: str, code: int) -> None:
     from local.progress import console
 
     console.print("error:", style="bold red", end=" ")
-    console.print(message, markup=False)
+    console.print(message, markup=False, soft_wrap=True)
     sys.exit(code)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -27,7 +27,7 @@ def down(
     cluster = clusters.choose(kubeconfig)
     if clusters.is_running(cluster):
         engine = deploy.choose_engine(stack, cluster)
-        console.print(f"stack {stack} on {cluster.title}, by {engine.title}")
+        console.print(f"stack {stack} on {cluster.title}, by {engine.title}", soft_wrap=True)
         # A cluster that goes takes direct mode's stack and state along; the engine's are elsewhere.
         if cluster.own is None or keep_cluster or not isinstance(engine, deploy.DirectEngine):
             console.print(f"{engine.down()} objects deleted")

@@ -55,7 +55,7 @@ class PulumiEngine:
         return f"Pulumi ({self.program})"
 
     def up(self, overrides: Mapping[str, str]) -> Result:
-        file = self._config_file(overrides)
+        file = self.config_file(overrides)
         with step(f"pulumi up {self.stack_name}") as shown:
             done = self._stack().up(config_file=file, on_event=_Progress(shown))
         changes = done.summary.resource_changes or {}
@@ -65,7 +65,7 @@ class PulumiEngine:
     def down(self) -> int:
         with step(f"pulumi destroy {self.stack_name}") as shown:
             stack = self._stack()
-            done = stack.destroy(config_file=self._config_file({}), on_event=_Progress(shown))
+            done = stack.destroy(config_file=self.config_file({}), on_event=_Progress(shown))
             stack.workspace.remove_stack(self.stack_name, preserve_config=True)
         self._copy.unlink(missing_ok=True)
         return (done.summary.resource_changes or {}).get(OpType.DELETE, 0)
@@ -152,7 +152,7 @@ class PulumiEngine:
             if committed["config"].get(key) != value
         }
 
-    def _config_file(self, overrides: Mapping[str, str]) -> str | None:
+    def config_file(self, overrides: Mapping[str, str]) -> str | None:
         """A copy of the stack file, because the CLI writes a salt into the one that it uses."""
         if not self._is_own:
             return None

@@ -48,7 +48,7 @@ def up(
             cluster.own.start()
             clusters.provide_images(cluster, deploy.image_refs(graph))
         engine = deploy.choose_engine(stack, cluster)
-    console.print(f"stack {stack} on {cluster.title}, by {engine.title}")
+    console.print(f"stack {stack} on {cluster.title}, by {engine.title}", soft_wrap=True)
     if given or configured:
         result = engine.up(given)
     elif build and cluster.own is not None:
@@ -66,16 +66,19 @@ def _version(image: str) -> str:
 
 
 def _farewell(outputs: Mapping[str, Any], has_app: bool) -> None:
-    from rich import print
+    from rich.console import Console
+
+    def say(text: str) -> None:
+        Console().print(text, soft_wrap=True)
 
     if not has_app:
-        print("The platform is up, without an application: give it one with --image.")
+        say("The platform is up, without an application: give it one with --image.")
         return
     url: str = outputs["appUrl"]
-    print(f"\n[bold]{url}[/bold]  {_answer(url)}")
-    print(f"{outputs['healthUrl']}  what it depends on")
-    print("\nThe sample asks for a name and no password: open /session and choose one.")
-    print("Next: ./nextstack status, logs web, env --format dotenv, backup, verify, test, down")
+    say(f"\n[bold]{url}[/bold]  {_answer(url)}")
+    say(f"{outputs['healthUrl']}  what it depends on")
+    say("\nThe sample asks for a name and no password: open /session and choose one.")
+    say("Next: ./nextstack status, logs web, env --format dotenv, backup, verify, test, down")
 
 
 def _answer(url: str) -> str:
