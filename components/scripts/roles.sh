@@ -4,10 +4,8 @@
 set -eu
 cd "$(dirname "$0")"
 
-until pg_isready --quiet; do
-    echo "waiting for the database" >&2
-    sleep 0.5
-done
+echo "waiting for $PGHOST" >&2
+until pg_isready --quiet; do sleep 0.3; done
 psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --file=roles.sql
 for database in $DATABASES; do
     echo "database $database" >&2

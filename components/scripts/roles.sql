@@ -2,6 +2,8 @@
 -- Verifiers are hashes, but still no matter for the log.
 SET log_min_duration_statement = -1;
 SET log_min_error_statement = 'panic';
+-- Else each repetition tells what is granted already.
+SET client_min_messages = warning;
 \getenv owner OWNER_VERIFIER
 \getenv app_a APP_A_VERIFIER
 \getenv app_b APP_B_VERIFIER
