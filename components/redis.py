@@ -34,7 +34,7 @@ VALKEY_ID = 999  # user and group of the official image's Debian variant
 PROXY_ID = 99  # of the official HAProxy image
 SCRIPTS = Path(__file__).parent / "scripts"
 FILES = "/etc/redis"
-# preStop hands over for at most 10 s; then the server waits up to 10 s for lagging replicas.
+# preStop hands over for at most 10 s; then the server waits up to 3 s for lagging replicas.
 NODE_GRACE_S = 30
 PROXY_DRAIN_S = 3  # until every node's kube-proxy has taken a stopping pod out of the Service
 SENTINEL_STORAGE = "64Mi"

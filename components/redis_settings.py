@@ -145,6 +145,8 @@ repl-backlog-size 16mb
 repl-diskless-sync-delay 0
 client-output-buffer-limit replica {config.max_memory_mib}mb 32mb 60
 tcp-keepalive 60
+# How long to wait for replicas at the end; after a handover they follow another server.
+shutdown-timeout 3
 """
 
 
@@ -163,13 +165,12 @@ sentinel parallel-syncs {SET_NAME} 1
 
 
 def proxy_settings(nodes: list[str], sentinels: list[str], quorum: int) -> str:
-    """haproxy.cfg: a server gets clients if it says that it is the primary and `quorum` Sentinels
-    agree, so a former primary that wakes up gets none. Addresses come from redis-proxy.sh.
+    """haproxy.cfg: a server gets clients if it says that it is the primary, and `quorum` Sentinels
+    name it and no other, so a former primary that wakes up gets none. redis-proxy.sh adds the
+    addresses.
     """
     rules = "".join(
-        f"    use_backend {node} if {{ nbsrv({node}) ge 1 }} "
-        f"{{ nbsrv({node}-named) ge {quorum} }}\n"
-        for node in nodes
+        f"    use_backend {node} if {_is_primary(node, nodes, quorum)}\n" for node in nodes
     )
     backends = "".join(
         _node_backend(node, i) + _vote_backend(node, i, sentinels) for i, node in enumerate(nodes)
@@ -206,6 +207,14 @@ LOGIN = """\
 """
 
 
+def _is_primary(node: str, nodes: list[str], quorum: int) -> str:
+    """The others are asked too, because a change of mind is seen later in one backend's checks."""
+    named = " ".join(
+        f"{{ nbsrv({other}-named) {'ge' if other == node else 'lt'} {quorum} }}" for other in nodes
+    )
+    return f"{{ nbsrv({node}) ge 1 }} {named}"
+
+
 def _node_backend(node: str, number: int) -> str:
     return f"""\
 backend {node}
@@ -219,7 +228,7 @@ backend {node}
 def _vote_backend(node: str, number: int, sentinels: list[str]) -> str:
     """Never used by clients: its count of healthy servers is the number of votes."""
     servers = "".join(
-        f'    server {sentinel} "${{SENTINEL_{i}}}":{SENTINEL_PORT}\n'
+        f'    server {sentinel} "${{SENTINEL_{i}}}":{SENTINEL_PORT} fall 1\n'
         for i, sentinel in enumerate(sentinels)
     )
     return f"""\

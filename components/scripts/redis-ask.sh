@@ -24,16 +24,27 @@ ask() {
     timeout 1 valkey-cli --user internal --no-auth-warning -h "$host" -p "$port" "$@" 2>/dev/null
 }
 
-# The primary's address, once enough Sentinels name the same one; else nothing.
-named_primary() {
+# The primary's address as each Sentinel knows it, one line each.
+votes() {
     for sentinel in $SENTINELS; do
         ask "$sentinel" "$SENTINEL_PORT" SENTINEL get-master-addr-by-name "$SET_NAME" |
             head -n 1 &
-    done | sort | uniq -c | while read -r votes ip; do
-        if [ "$votes" -ge "$QUORUM" ] && [ -n "$ip" ]; then
+    done
+    wait
+}
+
+# The primary's address, once enough Sentinels name the same one; else nothing.
+named_primary() {
+    votes | sort | uniq -c | while read -r count ip; do
+        if [ "$count" -ge "$QUORUM" ] && [ -n "$ip" ]; then
             echo "$ip"
         fi
     done
+}
+
+# Whether nothing is under way that makes another server than $1 the primary.
+nobody_takes_over_from() {
+    ! failover_in_progress && ! votes | grep -qvxF "$1"
 }
 
 # Whether a Sentinel is promoting a replica; only the one that leads the failover knows.
@@ -41,6 +52,16 @@ failover_in_progress() {
     for sentinel in $SENTINELS; do
         ask "$sentinel" "$SENTINEL_PORT" SENTINEL masters &
     done | grep -q failover_in_progress
+}
+
+# Whether a Sentinel is promoting the replica with the address $1.
+is_being_promoted() {
+    for sentinel in $SENTINELS; do
+        ask "$sentinel" "$SENTINEL_PORT" SENTINEL replicas "$SET_NAME" || :
+    done | awk -v address="$1" '
+        $0 == "ip" { getline ip }
+        $0 == "flags" { getline flags; if (ip == address && flags ~ /promoted/) found = 1 }
+        END { exit !found }'
 }
 
 # Has a Sentinel promote the best replica now; fails if none does, for example for lack of one.

@@ -34,6 +34,10 @@ role() {
             log "waiting for $QUORUM Sentinels that agree on the primary"
             start=$(now)
             sleep 0.5
+        elif [ "$primary" != "$me" ] && is_being_promoted "$me"; then
+            log "a Sentinel waits for this node to become the primary"
+            primary=$me
+            break
         elif [ "$primary" != "$me" ]; then
             if [ -n "$(ask "$primary" "$NODE_PORT" PING)" ] || failover_in_progress; then
                 break
@@ -45,15 +49,16 @@ role() {
         elif [ "$waited" -ge "$WAIT_FOR_SUCCESSOR_S" ]; then
             log "nobody took over in $waited s"
             break
-        elif failover_in_progress; then
+        elif ! nobody_takes_over_from "$me"; then
             sleep 0.1
-        elif [ -z "$(replica_offsets)" ]; then
+        elif [ "$asked" = yes ] || [ -z "$(replica_offsets)" ]; then
+            log "nobody can take over"
             break
+        elif successor_is_ready; then
+            log "handing over, because this node was the primary when it stopped"
+            hand_over || :
+            asked=yes
         else
-            if [ "$asked" = no ] && successor_is_ready && hand_over; then
-                log "handing over, because this node was the primary when it stopped"
-                asked=yes
-            fi
             sleep 0.1
         fi
     done

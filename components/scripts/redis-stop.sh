@@ -46,6 +46,10 @@ while [ "$(date +%s)" -lt "$deadline" ]; do
         here CLIENT KILL TYPE normal
         exit 0
     fi
+    if nobody_takes_over_from "$me"; then
+        log "no replica is good enough: the writes are safe in the append-only file"
+        exit 0
+    fi
     sleep 0.05
 done
 log "nobody took over in $WAIT_FOR_SUCCESSOR_S s"

@@ -293,8 +293,10 @@ def test_the_proxy_trusts_a_primary_only_with_a_quorum() -> None:
     text = proxy_settings(["redis-0", "redis-1"], ["s-0", "s-1", "s-2"], 2)
     rules = [line.strip() for line in text.splitlines() if "use_backend" in line]
     assert rules == [
-        f"use_backend {node} if {{ nbsrv({node}) ge 1 }} {{ nbsrv({node}-named) ge 2 }}"
-        for node in ("redis-0", "redis-1")
+        "use_backend redis-0 if { nbsrv(redis-0) ge 1 } "
+        "{ nbsrv(redis-0-named) ge 2 } { nbsrv(redis-1-named) lt 2 }",
+        "use_backend redis-1 if { nbsrv(redis-1) ge 1 } "
+        "{ nbsrv(redis-0-named) lt 2 } { nbsrv(redis-1-named) ge 2 }",
     ]
     assert "default_backend" not in text
     backend = text.partition("backend redis-1\n")[2].partition("backend")[0]
