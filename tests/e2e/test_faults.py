@@ -100,7 +100,7 @@ def test_a_dump_is_proven_and_a_damaged_one_is_found_out(stack: Stack) -> None:
     """BK-2, BK-16: the newest dump restores to what was recorded; a flipped byte fails the test."""
     title = f"To be dumped {time.time_ns()}"
     assert create(title)
-    made = json.loads(nextstack("backup", "--json"))
+    made = json.loads(nextstack("backup", "--json"))["facts"]
     assert made["ok"] is True
     assert made["rows"] >= 1
     # What is deleted afterwards is still in the dump, and does not make it wrong.
@@ -108,7 +108,7 @@ def test_a_dump_is_proven_and_a_damaged_one_is_found_out(stack: Stack) -> None:
     delete = f"delete from tasks where title = '{title}'"
     stack.execute("postgres-0", *psql, f"--command={delete}")
     assert title not in titles()
-    proven = json.loads(nextstack("verify", "--json"))
+    proven = json.loads(nextstack("verify", "--json"))["facts"]
     assert proven["ok"] is True
     assert (proven["dump"], proven["rows"]) == (made["dump"], made["rows"])
     assert made["dump"] in nextstack("status")
@@ -118,5 +118,5 @@ def test_a_dump_is_proven_and_a_damaged_one_is_found_out(stack: Stack) -> None:
         [sys.executable, "-m", "commands", "verify", "--json"], cwd=ROOT, stdout=subprocess.PIPE
     )
     assert failed.returncode == 1
-    assert json.loads(failed.stdout)["ok"] is False
+    assert json.loads(failed.stdout)["facts"]["ok"] is False
     run_in_backups(stack, f"rm -r {BACKUPS}/{made['dump']}")

@@ -1,5 +1,6 @@
 """What a visitor gets, through nginx, from three replicas with one database and one cache."""
 
+import json
 import time
 from collections import Counter
 
@@ -78,7 +79,7 @@ def test_streams_arrive_piece_by_piece(site: httpx.Client) -> None:
     assert times[-1] - times[0] >= 1
 
 
-def test_a_person_clicks_through_the_application(page: Page) -> None:
+def test_a_person_clicks_through_the_application(stack: Stack, page: Page) -> None:
     """The main job, seen in a real browser; the picture is kept as `build/site.png`."""
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -103,8 +104,11 @@ def test_a_person_clicks_through_the_application(page: Page) -> None:
     expect(row).to_have_count(0)
     ARTIFACTS.mkdir(exist_ok=True)
     page.goto("/")
+    page.get_by_role("button", name="Ask 12 times").click()
+    for pod in stack.pods("web"):
+        expect(page.get_by_text(pod).first).to_be_visible()
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=ARTIFACTS / "site.png")
+    page.screenshot(path=ARTIFACTS / "site.png", full_page=True)
     assert not problems
 
 
@@ -149,4 +153,5 @@ def test_a_revalidation_is_seen_by_every_replica(stack: Stack, page: Page) -> No
 def test_a_second_up_changes_nothing(stack: Stack) -> None:
     """PL-6."""
     assert stack.namespace == NAMESPACE
-    assert "nothing to do" in nextstack("up")
+    report = nextstack("up", "--json")
+    assert json.loads(report)["changes"].keys() == {"unchanged"}
