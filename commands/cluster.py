@@ -86,6 +86,13 @@ def is_running(cluster: Cluster) -> bool:
             return True
 
 
+def pause(cluster: Cluster) -> None:
+    """Stops a cluster of our own and keeps its data."""
+    if not isinstance(cluster.own, LocalCluster):
+        raise ValueError(f"{cluster.title} can't be stopped without its data; run: nextstack down")
+    cluster.own.stop()
+
+
 def remove(cluster: Cluster) -> None:
     """Takes a cluster of our own away with all its data."""
     match cluster.own:

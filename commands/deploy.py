@@ -55,6 +55,12 @@ def pulumi_only(stack_name: str, kubeconfig: Path | None) -> Engine:
     return PulumiEngine(stack_name=stack_name, program=cli, kubeconfig=kubeconfig)
 
 
+def forget(stack_name: str) -> None:
+    """Drops what is kept outside of a cluster that goes as a whole: the Pulumi CLI's state."""
+    if cli := find_pulumi():
+        PulumiEngine(stack_name=stack_name, program=cli, kubeconfig=None).forget()
+
+
 def outputs(stack_name: str, kubeconfig: Path | None) -> dict[str, Any]:
     """The outputs of a stack that is up."""
     if setting(stack_name, "protectData") != "false":

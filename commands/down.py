@@ -25,12 +25,12 @@ def down(
     began = time.monotonic()
     refuse_protected(stack, stack_settings(stack), "destroy")
     cluster = clusters.choose(kubeconfig)
-    if clusters.is_running(cluster):
+    if cluster.own is None or keep_cluster:
         engine = deploy.choose_engine(stack, cluster)
         console.print(f"stack {stack} on {cluster.title}, by {engine.title}", soft_wrap=True)
-        # A cluster that goes takes direct mode's stack and state along; the engine's are elsewhere.
-        if cluster.own is None or keep_cluster or not isinstance(engine, deploy.DirectEngine):
-            console.print(f"{engine.down()} objects deleted")
-    if cluster.own is not None and not keep_cluster:
+        console.print(f"{engine.down()} objects deleted")
+    else:
+        # Deleting one by one what goes with the cluster would only take time.
+        deploy.forget(stack)
         clusters.remove(cluster)
     console.print(f"down in {time.monotonic() - began:.1f} s")

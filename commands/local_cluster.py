@@ -17,10 +17,10 @@ def up() -> None:
 
 @local_cluster.command()
 def down() -> None:
-    """Take it away with all its data; built programs and images stay cached."""
+    """Stop it; what runs there comes back with the next up."""
     from commands import cluster
 
-    cluster.remove(cluster.choose(None))
+    cluster.pause(cluster.choose(None))
 
 
 @local_cluster.command()

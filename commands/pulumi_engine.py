@@ -9,7 +9,8 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,26 +57,38 @@ class PulumiEngine:
 
     def up(self, overrides: Mapping[str, str]) -> Result:
         file = self.config_file(overrides)
-        with step(f"pulumi up {self.stack_name}") as shown:
-            done = self._stack().up(config_file=file, on_event=_Progress(shown))
+        with _plain_errors(), step(f"pulumi up {self.stack_name}") as shown:
+            # Asking for the history's secrets would write a salt into the committed stack file.
+            done = self._stack().up(config_file=file, on_event=_Progress(shown), show_secrets=False)
         changes = done.summary.resource_changes or {}
         counts = Counter({CHANGES[op]: n for op, n in changes.items() if op in CHANGES})
         return self._result(counts, done.outputs)
 
     def down(self) -> int:
-        with step(f"pulumi destroy {self.stack_name}") as shown:
+        with _plain_errors(), step(f"pulumi destroy {self.stack_name}") as shown:
             stack = self._stack()
-            done = stack.destroy(config_file=self.config_file({}), on_event=_Progress(shown))
+            done = stack.destroy(
+                config_file=self.config_file({}), on_event=_Progress(shown), show_secrets=False
+            )
             stack.workspace.remove_stack(self.stack_name, preserve_config=True)
         self._copy.unlink(missing_ok=True)
         return (done.summary.resource_changes or {}).get(OpType.DELETE, 0)
 
+    def forget(self) -> None:
+        """Drops the state of a stack whose cluster goes as a whole."""
+        workspace = self._workspace()
+        with _plain_errors():
+            if self._exists(workspace):
+                workspace.remove_stack(self.stack_name, force=True, preserve_config=True)
+        self._copy.unlink(missing_ok=True)
+
     def last(self) -> Result | None:
         """What the last complete run left."""
         workspace = self._workspace()
-        if not self._exists(workspace):
-            return None
-        outputs = workspace.stack_outputs(self.stack_name)
+        with _plain_errors():
+            if not self._exists(workspace):
+                return None
+            outputs = workspace.stack_outputs(self.stack_name)
         return self._result(Counter(), outputs) if outputs else None
 
     def _result(
@@ -163,6 +176,15 @@ class PulumiEngine:
         self._copy.parent.mkdir(parents=True, exist_ok=True)
         self._copy.write_text(yaml.safe_dump(settings))
         return str(self._copy)
+
+
+@contextmanager
+def _plain_errors() -> Generator[None]:
+    """The CLI's complaint without the frame that the Automation API puts around it."""
+    try:
+        yield
+    except automation.CommandError as error:
+        raise RuntimeError(str(error).rpartition("stderr:")[2].strip()) from error
 
 
 class _Progress:
