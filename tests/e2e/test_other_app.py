@@ -1,0 +1,65 @@
+"""A second, different application runs by a stack file alone: no component knows the sample."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import Stack, nextstack
+
+from local import image_app, images
+from local.cluster import LocalCluster
+from offline.recorder import ROOT
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def other(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The second stack, from a copy of the checkout that has one file more."""
+    copy = tmp_path_factory.mktemp("checkout")
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    for name in files:
+        if (ROOT / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    shutil.copy2(HERE / "Pulumi.other.yaml", copy)
+    made = image_app.build_app(HERE / "other-app", {}, name="other", secrets=())
+    cluster = LocalCluster()
+    if not cluster.has_image(images.ref("node")):
+        cluster.load_image(made.base)
+    cluster.load_image(made.archive)
+    nextstack("up", "--stack", "other", "--image", made.ref, cwd=copy)
+    yield replace(stack, namespace="nextstack-other")
+    nextstack("down", "--stack", "other", "--keep-cluster", cwd=copy)
+
+
+def test_the_other_application_gets_its_database_and_cache_under_its_own_names(
+    other: Stack,
+) -> None:
+    [node] = other.objects("nodes")
+    addresses = {a["type"]: a["address"] for a in node["status"]["addresses"]}
+    answer = httpx.get(f"http://{addresses['InternalIP']}:30081/", timeout=10)
+    body = answer.json()
+    assert answer.status_code == 200, body
+    assert body["app"] == "other"
+    assert body["database"] == 1
+    assert body["cache"] == "PONG"
+    assert body["uid"] == 2000
+    assert {"PG_URL", "CACHE_URL", "GREETING"} <= set(body["env"])
+    assert not {"DATABASE_URL", "REDIS_URL"} & set(body["env"])
+
+
+def test_an_application_without_migrations_runs_no_job_for_them(other: Stack) -> None:
+    names = [job["metadata"]["name"] for job in other.objects("jobs")]
+    assert names
+    assert not [name for name in names if "migration" in name]
