@@ -1,11 +1,11 @@
-"""`nextstack bench`: faults and load against a running stack; what measures is in drills/."""
+"""`nextstack bench`: load and faults against a running stack; what measures is in drills/."""
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+# Everything after `bench` is for the drills' own command line.
+SETTINGS = {"ignore_unknown_options": True, "help_option_names": list[str]()}
 
 
 def bench(
@@ -14,6 +14,6 @@ def bench(
     ] = None,
 ) -> None:
     """Measure a running stack: how fast it is, and how fast it recovers from faults."""
-    command = [sys.executable, "-m", "drills", *(arguments or ["--help"])]
-    root = Path(__file__).parent.parent
-    raise typer.Exit(subprocess.run(command, cwd=root, check=False).returncode)
+    from drills.__main__ import app
+
+    app(arguments or ["--help"], prog_name="nextstack bench")
