@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from commands.backup import backup, verify
-from commands.bench import bench
+from commands.bench import SETTINGS, bench
 from commands.down import down
 from commands.env import env
 from commands.local_cluster import local_cluster
@@ -29,8 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Everything a Next.js application needs, on your own infrastructure.",
 )
-for command in (up, down, preview, render, status, logs, env, backup, verify, test, bench):
+for command in (up, down, preview, render, status, logs, env, backup, verify, test):
     app.command()(command)
+app.command(context_settings=SETTINGS)(bench)
 app.add_typer(local_cluster, name="cluster")
 
 
