@@ -120,3 +120,4 @@ def test_a_dump_is_proven_and_a_damaged_one_is_found_out(stack: Stack) -> None:
     assert failed.returncode == 1
     assert json.loads(failed.stdout)["facts"]["ok"] is False
     run_in_backups(stack, f"rm -r {BACKUPS}/{made['dump']}")
+    assert json.loads(nextstack("verify", "--json"))["ok"] is True
