@@ -116,7 +116,9 @@ class KubernetesApi:
 
     def execute(self, namespace: str, pod: str, command: Sequence[str]) -> str:
         """What a command writes when it is run in the pod's first container."""
-        core = cast(Any, client).CoreV1Api(self._client)
+        # A client of its own: `stream` changes it while it runs, under other threads' feet.
+        own = cast(Any, client).ApiClient(self._client.configuration)
+        core = cast(Any, client).CoreV1Api(own)
         try:
             return cast(Any, stream).stream(
                 core.connect_get_namespaced_pod_exec,
