@@ -35,7 +35,7 @@ def env(
     In a GitHub workflow the format github adds them to the job's environment and masks secrets.
     """
     from commands import deploy
-    from components.environment import TABLE
+    from components.contract import TABLE
 
     outputs = deploy.outputs(stack, kubeconfig)
     variables: dict[str, str] = outputs["buildEnv" if build else "runtimeEnv"]

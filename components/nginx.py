@@ -18,8 +18,7 @@ from components.nginx_file import (
     TLS_FOLDER,
     nginx_file,
 )
-from components.pod import CONTAINER_SECURITY, labels, unprivileged
-from components.web import spread
+from components.pod import CONTAINER_SECURITY, labels, spread, unprivileged
 
 UID = GID = 101  # user "nginx" of the official unprivileged image
 FILE = "/etc/nextstack/nginx/nginx.conf"

@@ -14,11 +14,10 @@ from components.database import Database, Login, TlsMode, connection_url
 from components.generated_secrets import GeneratedSecrets
 from components.image import unfixed
 from components.network_policy import allow_clients, reaches
-from components.pod import CONTAINER_SECURITY, labels, unprivileged
+from components.pod import CONTAINER_SECURITY, labels, spread, unprivileged
 from components.scram import scram_verifier
 from components.sql_job import JobStep, job_files, sql_step
 from components.stack_config import refuse
-from components.web import spread
 
 PORT = 6432
 METRICS_PORT = 9127

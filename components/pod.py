@@ -39,3 +39,18 @@ def unprivileged(
             "seccomp_profile": {"type": "RuntimeDefault"},
         },
     }
+
+
+def spread(selector: dict[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:
+    """Over nodes and zones, each build on its own, so that a roll-out does not end lopsided."""
+    return [
+        {
+            "topology_key": key,
+            "max_skew": 1,
+            # A single node, as in development, is no reason not to run.
+            "when_unsatisfiable": "ScheduleAnyway",
+            "label_selector": {"match_labels": selector},
+            "match_label_keys": ["pod-template-hash"],
+        }
+        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+    ]

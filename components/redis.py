@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 
 from components.generated_secrets import GeneratedSecrets
 from components.network_policy import allow_clients, reaches
-from components.pod import CONTAINER_SECURITY, labels, unprivileged
+from components.pod import CONTAINER_SECURITY, labels, spread, unprivileged
 from components.redis_settings import (
     DATA,
     HEALTH_PORT,
@@ -199,7 +199,7 @@ class RedisReplicaSet(pulumi.ComponentResource):
         self._disruption_budget(name, selector)
         spec: k8s.core.v1.PodSpecArgsDict = {
             "termination_grace_period_seconds": grace_s,
-            "topology_spread_constraints": _spread(selector),
+            "topology_spread_constraints": spread(selector),
             "containers": [
                 {
                     **container,
@@ -264,7 +264,7 @@ class RedisReplicaSet(pulumi.ComponentResource):
         self._disruption_budget(f"{self._name}-proxy", selector)
         spec: k8s.core.v1.PodSpecArgsDict = {
             "termination_grace_period_seconds": PROXY_DRAIN_S + PROXY_HARD_STOP_S + 5,
-            "topology_spread_constraints": _spread(selector),
+            "topology_spread_constraints": spread(selector),
             "containers": [
                 {
                     "name": "proxy",
@@ -413,17 +413,3 @@ def _resources(cpu: str, memory_mib: int) -> k8s.core.v1.ResourceRequirementsArg
         "requests": {"cpu": cpu, "memory": f"{memory_mib // 2}Mi"},
         "limits": {"memory": f"{memory_mib}Mi"},
     }
-
-
-def _spread(
-    selector: dict[str, str],
-) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:
-    """On different nodes where there are some; a single one must do on a developer's machine."""
-    return [
-        {
-            "max_skew": 1,
-            "topology_key": "kubernetes.io/hostname",
-            "when_unsatisfiable": "ScheduleAnyway",
-            "label_selector": {"match_labels": selector},
-        }
-    ]

@@ -14,7 +14,7 @@ import pulumi_kubernetes as k8s
 from components.app_config import AppConfig
 from components.database import CA_FILE
 from components.network_policy import allow_clients, reaches
-from components.pod import CONTAINER_SECURITY, labels, unprivileged
+from components.pod import CONTAINER_SECURITY, labels, spread, unprivileged
 from components.sql_job import GID, UID, JobStep
 from components.stack_config import refuse
 
@@ -228,21 +228,6 @@ def _server(args: WebAppArgs) -> k8s.core.v1.ContainerArgsDict:
         },
         "readiness_probe": readiness,
     }
-
-
-def spread(selector: dict[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgsDict]:
-    """Over nodes and zones, each build on its own, so that a roll-out does not end lopsided."""
-    return [
-        {
-            "topology_key": key,
-            "max_skew": 1,
-            # A single node, as in development, is no reason not to run.
-            "when_unsatisfiable": "ScheduleAnyway",
-            "label_selector": {"match_labels": selector},
-            "match_label_keys": ["pod-template-hash"],
-        }
-        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
-    ]
 
 
 def _services(

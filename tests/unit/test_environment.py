@@ -7,15 +7,8 @@ import pytest
 from conftest import deploy, knobs
 from pulumi.runtime import rpc
 
-from components.environment import (
-    CONTRACT,
-    NEVER_IN_PODS,
-    TABLE,
-    Environment,
-    EnvironmentArgs,
-    EnvironmentConfig,
-    Source,
-)
+from components.contract import CONTRACT, NEVER_IN_PODS, TABLE, Source
+from components.environment import Environment, EnvironmentArgs, EnvironmentConfig
 from components.stack_config import ConfigError, load
 from offline.recorder import Graph, invented
 

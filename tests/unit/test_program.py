@@ -9,7 +9,7 @@ import yaml
 from conftest import STACKS, deploy_stack
 from pulumi.runtime import rpc
 
-from components.environment import CONTRACT
+from components.contract import CONTRACT
 from offline.recorder import PROJECT, ROOT, Graph, Registered, invented, plain
 
 IMAGE: dict[str, Any] = {"image": f"shop@sha256:{'0' * 64}", "deploymentVersion": "3f2a9c1"}
