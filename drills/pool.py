@@ -17,11 +17,12 @@ from drills.figures import Figure, publish, warn_if_busy
 from drills.stack import running
 from local.progress import step
 
-MANY = 1000
-"""Clients at once; the limit of one pooler by default."""
-POOL = '"$DATABASE_URL"'
-DIRECT = '""'
-"""libpq's login in the environment."""
+MANY, EACH = 1000, 30
+"""Clients at once (the limit of one pooler by default), and the transactions of each."""
+SELECT = "echo 'select 1;'"
+# The environment has the direct login, whose TLS the pool need not have.
+POOL = 'PGSSLMODE=prefer pgbench "$DATABASE_URL"'
+DIRECT = "pgbench"
 # Only counts: the pool's logins are those of the application.
 SERVER_CONNECTIONS = (
     'psql --no-psqlrc --tuples-only --no-align --command="select count(*) from pg_stat_activity '
@@ -35,17 +36,23 @@ class Bench:
     per_s: float
     """Transactions; each with its own connection where that was asked for."""
     latency_us: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crowd:
+    per_s: float
     failed: int
+    """Transactions, those of clients that could not connect included."""
+    server_connections: int
+    """The most that were seen."""
 
 
-def pgbench(pod: ClientPod, target: str, options: str, seconds: int) -> Bench:
-    """Runs `select 1` for some seconds; what could not connect makes it fail as a whole."""
-    script = f"echo 'select 1;' | pgbench --no-vacuum --file=- --time={seconds} {options} {target}"
-    text = pod.must(script)
+def pgbench(pod: ClientPod, command: str, options: str) -> Bench:
+    """Runs `select 1`; each one must succeed."""
+    text = pod.must(f"{SELECT} | {command} --no-vacuum --file=- {options}")
     return Bench(
         per_s=_number(r"^tps = ([\d.]+)", text),
         latency_us=1000 * _number(r"^latency average = ([\d.]+) ms", text),
-        failed=int(_number(r"^number of failed transactions: (\d+)", text)),
     )
 
 
@@ -56,8 +63,8 @@ def _number(pattern: str, text: str) -> float:
     return float(found[1])
 
 
-def crowd(pod: ClientPod, seconds: int) -> tuple[Bench, int]:
-    """A thousand clients at once, and the most server connections that were seen meanwhile."""
+def crowd(pod: ClientPod) -> Crowd:
+    """A thousand clients at once."""
     ended = threading.Event()
     seen: list[int] = []
 
@@ -65,14 +72,19 @@ def crowd(pod: ClientPod, seconds: int) -> tuple[Bench, int]:
         while not ended.wait(SAMPLE_S):
             seen.append(int(pod.must(SERVER_CONNECTIONS)))
 
+    options = f"--client={MANY} --jobs=2 --transactions={EACH}"
     with ThreadPoolExecutor(max_workers=1) as pool:
         watching = pool.submit(watch)
         try:
-            bench = pgbench(pod, POOL, f"--client={MANY} --jobs=2", seconds)
+            text = pod.run(f"{SELECT} | {POOL} --no-vacuum --file=- {options}")
         finally:
             ended.set()
         watching.result()
-    return bench, max(seen)
+    return Crowd(
+        per_s=_number(r"^tps = ([\d.]+)", text),
+        failed=MANY * EACH - int(_number(r"^number of transactions .*: (\d+)/\d+", text)),
+        server_connections=max(seen),
+    )
 
 
 def main(
@@ -91,22 +103,24 @@ def main(
     found.await_ready()
     one = {"pool": list[Bench](), "direct": list[Bench]()}
     anew = {"pool": list[Bench](), "direct": list[Bench]()}
-    crowds: list[tuple[Bench, int]] = []
-    targets = {"pool": POOL, "direct": DIRECT}
+    crowds: list[Crowd] = []
+    commands = {"pool": POOL, "direct": DIRECT}
     with step("queries", total=rounds * 5) as shown, client_pod(found) as pod:
         for number in range(rounds):
-            for way in sorted(targets, reverse=bool(number % 2)):
-                one[way].append(pgbench(pod, targets[way], "--client=1", seconds))
+            for way in sorted(commands, reverse=bool(number % 2)):
+                one[way].append(pgbench(pod, commands[way], f"--client=1 --time={seconds}"))
                 shown.advance()
-                anew[way].append(pgbench(pod, targets[way], "--client=8 --connect", seconds))
+                anew[way].append(
+                    pgbench(pod, commands[way], f"--client=8 --connect --time={seconds}")
+                )
                 shown.advance()
-            crowds.append(crowd(pod, seconds))
+            crowds.append(crowd(pod))
             shown.advance()
     publish("pool", _figures(one, anew, crowds), as_json=as_json)
 
 
 def _figures(
-    one: dict[str, list[Bench]], anew: dict[str, list[Bench]], crowds: list[tuple[Bench, int]]
+    one: dict[str, list[Bench]], anew: dict[str, list[Bench]], crowds: list[Crowd]
 ) -> list[Figure]:
     pairs = list(zip(one["direct"], one["pool"], strict=True))
     connects = list(zip(anew["direct"], anew["pool"], strict=True))
@@ -135,20 +149,18 @@ def _figures(
             values=[p.per_s / d.per_s for d, p in connects],
             at_least=10,
         ),
-        Figure(
-            name=f"{MANY} clients, transactions", unit="1/s", values=[b.per_s for b, _ in crowds]
-        ),
+        Figure(name=f"{MANY} clients, transactions", unit="1/s", values=[c.per_s for c in crowds]),
         Figure(
             name=f"{MANY} clients, failed transactions",
             unit="",
-            values=[b.failed for b, _ in crowds],
+            values=[c.failed for c in crowds],
             at_most=0,
             worst_counts=True,
         ),
         Figure(
             name=f"{MANY} clients, server connections",
             unit="",
-            values=[c for _, c in crowds],
+            values=[c.server_connections for c in crowds],
             at_most=20,
             worst_counts=True,
         ),

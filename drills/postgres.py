@@ -47,6 +47,7 @@ class Round:
 def writes(table: str) -> str:
     """A shell loop of commits by the pool, each from a new client; tells of each acknowledged."""
     return f"""
+export PGSSLMODE=prefer  # the environment is the direct login's, whose TLS the pool need not have
 n=0
 while [ $n -lt 100000 ]; do
     n=$((n + 1))
