@@ -1,14 +1,18 @@
 """`nextstack up`: a cluster if none is named, the images, the platform, the application."""
 
+import json
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.options import Kubeconfig, Stack
+from commands.options import AsJson, Kubeconfig, Stack
+
+if TYPE_CHECKING:  # importing it takes half a second, which --help can do without
+    from offline.direct import Result
 
 ANSWER_S = 15
 
@@ -22,6 +26,7 @@ def up(
     build: Annotated[
         bool, typer.Option(help="Build the sample application; otherwise the last image stays.")
     ] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Bring a stack up; running it again repairs it, or changes nothing."""
     from commands import cluster as clusters
@@ -49,15 +54,26 @@ def up(
             clusters.provide_images(cluster, deploy.image_refs(graph))
         engine = deploy.choose_engine(stack, cluster)
     console.print(f"stack {stack} on {cluster.title}, by {engine.title}", soft_wrap=True)
+    sample = not (given or configured) and build and cluster.own is not None
     if given or configured:
         result = engine.up(given)
-    elif build and cluster.own is not None:
+    elif sample:
         result = deploy.with_sample_app(engine, cluster)
     else:
         last = engine.last()
         result = engine.up(last.overrides if last else {})
-    console.print(f"{deploy.summary(result.changes)}, in {time.monotonic() - began:.1f} s")
-    _farewell(result.outputs, bool(configured or "image" in result.overrides))
+    seconds = round(time.monotonic() - began, 1)
+    console.print(f"{deploy.summary(result.changes)}, in {seconds} s")
+    if as_json:
+        _print_json(result, seconds)
+    else:
+        _farewell(result.outputs, bool(configured or "image" in result.overrides), sample)
+
+
+def _print_json(result: "Result", seconds: float) -> None:
+    outputs = {k: v for k, v in result.outputs.items() if k not in result.secret_outputs}
+    changes = {change.value: count for change, count in result.changes.items() if count}
+    print(json.dumps({"changes": changes, "seconds": seconds, "outputs": outputs}))
 
 
 def _version(image: str) -> str:
@@ -65,7 +81,7 @@ def _version(image: str) -> str:
     return image.rsplit(":", 1)[-1][:12] if ":" in image.rsplit("/", 1)[-1] else ""
 
 
-def _farewell(outputs: Mapping[str, Any], has_app: bool) -> None:
+def _farewell(outputs: Mapping[str, Any], has_app: bool, sample: bool) -> None:
     from rich.console import Console
 
     def say(text: str) -> None:
@@ -77,7 +93,8 @@ def _farewell(outputs: Mapping[str, Any], has_app: bool) -> None:
     url: str = outputs["appUrl"]
     say(f"\n[bold]{url}[/bold]  {_answer(url)}")
     say(f"{outputs['healthUrl']}  what it depends on")
-    say("\nThe sample asks for a name and no password: open /session and choose one.")
+    if sample:
+        say("\nThe sample asks for a name and no password: open /session and choose one.")
     say("Next: ./nextstack status, logs web, env --format dotenv, backup, verify, test, down")
 
 
