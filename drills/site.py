@@ -109,6 +109,8 @@ def drill(stack: Stack, url: str, fault: Fault, per_s: float) -> Round:
         console.print(f"{fault} under {per_s:.0f} writes per second")
         _strike(stack, fault)
         stack.await_ready()
+        # Old pods serve on for a while after their successors are ready.
+        wait("stopping pods are gone", lambda: not stack.stopping(), GONE_S)
         seconds = time.monotonic() - start
         time.sleep(AFTER_S)
     found = int(stack.psql(f"select count(*) from tasks where title = '{title}'"))

@@ -51,6 +51,11 @@ class Stack:
         found = pods.find(self.api, self.namespace, f"{pods.NAME_LABEL}={component}")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
+    def stopping(self) -> list[Body]:
+        """Pods that were told to end and still run."""
+        found = self.api.list("v1", "Pod", self.namespace)
+        return [pod for pod in found if "deletionTimestamp" in pod["metadata"]]
+
     def exists(self, pod: Body) -> bool:
         live = self.api.get("v1", "Pod", pod["metadata"]["name"], self.namespace)
         return live is not None and live["metadata"]["uid"] == pod["metadata"]["uid"]
