@@ -3,6 +3,8 @@
 Leaves out what is derived from these (URLs, certificates, SCRAM verifiers) and external keys.
 """
 
+import base64
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +14,6 @@ import pulumi_random as random
 from components.stack_config import refuse
 
 PASSWORD_LENGTH = 64  # CA-3; NEXTAUTH_SECRET and JWT_SECRET need 32 or more
-KEY_BYTES = 32  # AES-256, and what Next.js asks of the server-actions key
 
 ROTATED_TOGETHER = ("nextauth", "jwt", "database", "cache")
 """What `secretsEpoch` rotates (SC-6); each also has its own number in `secretGenerations`."""
@@ -134,13 +135,7 @@ class GeneratedSecrets(pulumi.ComponentResource):
         return password.result
 
     def _key(self, secret: str, generation: int | None = None) -> pulumi.Output[str]:
-        key = random.RandomBytes(
-            f"{self._name}-{secret}",
-            length=KEY_BYTES,
-            keepers=self._keepers(secret, generation),
-            opts=self._child,
-        )
-        return pulumi.Output.secret(key.base64)
+        return self._password(secret, generation).apply(key)
 
     def _keepers(self, secret: str, generation: int | None) -> dict[str, str]:
         number = self._config.generation(secret) if generation is None else generation
@@ -157,3 +152,11 @@ class GeneratedSecrets(pulumi.ComponentResource):
         }
         slot, other = ("a", "b") if number % 2 else ("b", "a")
         return Rotating(slot=slot, current=slots[slot], previous=slots[other])
+
+
+def key(password: str) -> str:
+    """32 bytes in base64, as AES-256 and Next.js ask for; 64 letters and digits hold more.
+
+    Not RandomBytes: its value is its id, which the engine's state holds in clear (pulumi#2717).
+    """
+    return base64.b64encode(hashlib.sha256(password.encode()).digest()).decode()

@@ -3,7 +3,6 @@
 Leaves out where they are kept; render puts them into a file, apply into a Secret of the namespace.
 """
 
-import base64
 import secrets
 import string
 from collections.abc import Mapping
@@ -44,17 +43,11 @@ class GeneratedValues:
 
 def generate(kind: str, inputs: dict[str, Any]) -> str:
     """A new value as the random provider makes it."""
-    if kind == "RandomBytes":
-        return base64.b64encode(secrets.token_bytes(inputs["length"])).decode()
-    if kind == "RandomPassword":
-        return _password(inputs)
-    raise ValueError(
-        f"{kind} can't be generated here, allowed RandomBytes and RandomPassword; "
-        "use one of these, or run the stack with the Pulumi engine"
-    )
-
-
-def _password(inputs: dict[str, Any]) -> str:
+    if kind != "RandomPassword":
+        raise ValueError(
+            f"{kind} can't be generated here, allowed RandomPassword; "
+            "use it, or run the stack with the Pulumi engine"
+        )
     special = cast(str, inputs.get("overrideSpecial") or SPECIAL)
     classes = {
         "Lower": string.ascii_lowercase,

@@ -4,7 +4,6 @@ Leaves out what the engine does with it: no state, no diff, no provider, no netw
 """
 
 import asyncio
-import base64
 import hashlib
 import json
 import os
@@ -30,10 +29,7 @@ Generate = Callable[[str, str, dict[str, Any]], str]
 
 def invented(kind: str, name: str, inputs: dict[str, Any]) -> str:
     """A value of the right form that anybody can compute from the name: for tests and previews."""
-    digest = hashlib.sha256(name.encode())
-    if kind == "RandomBytes":
-        return base64.b64encode(digest.digest()).decode()
-    return (digest.hexdigest() * 4)[: inputs["length"]]
+    return (hashlib.sha256(name.encode()).hexdigest() * 4)[: inputs["length"]]
 
 
 class Providers(mocks.Mocks):
@@ -47,10 +43,9 @@ class Providers(mocks.Mocks):
         wire: dict[str, Any] = cast(Any, args).inputs
         state, inputs = dict(wire), plain(wire)
         kind = args.typ.rsplit(":", 1)[1]
-        value = {"RandomPassword": "result", "RandomBytes": "base64"}.get(kind)
-        if value and not self._preview:
+        if kind == "RandomPassword" and not self._preview:
             # Mocks ignore which outputs a schema calls secret.
-            state[value] = pulumi.Output.secret(self._generate(kind, args.name, inputs))
+            state["result"] = pulumi.Output.secret(self._generate(kind, args.name, inputs))
         if args.typ.startswith("kubernetes:"):
             metadata: dict[str, Any] = plain(state.get("metadata", {}))
             state["metadata"] = {"name": self.object_name(kind, args.name, inputs)} | metadata

@@ -9,8 +9,9 @@ from pulumi.runtime import rpc
 
 from components.contract import CONTRACT, NEVER_IN_PODS, TABLE, Source
 from components.environment import Environment, EnvironmentArgs, EnvironmentConfig
+from components.generated_secrets import key
 from components.stack_config import ConfigError, load
-from offline.recorder import Graph, invented
+from offline.recorder import Graph
 
 ENCRYPTED = ("secretEnv", "extraSecretEnv")
 KEYS = {
@@ -33,7 +34,7 @@ ACCEPTED = {
     "NEXT_PUBLIC_API_URL": "https://example.com/api",
     "NEXT_DEPLOYMENT_ID": "3f2a9c1",
     "DEPLOYMENT_VERSION": "3f2a9c1",
-    "NEXT_SERVER_ACTIONS_ENCRYPTION_KEY": invented("RandomBytes", "k", {}),
+    "NEXT_SERVER_ACTIONS_ENCRYPTION_KEY": key("k"),
     "KEEP_ALIVE_TIMEOUT": "75000",
     "NODE_OPTIONS": "--max-old-space-size=768",
     "MALLOC_ARENA_MAX": "2",
@@ -41,7 +42,7 @@ ACCEPTED = {
     "NEXTAUTH_SECRET": "n" * 64,
     "NEXTAUTH_URL": "https://example.com",
     "JWT_SECRET": "j" * 64,
-    "ENCRYPTION_KEY": invented("RandomBytes", "e", {}),
+    "ENCRYPTION_KEY": key("e"),
     "DATABASE_URL": "postgresql://app:hush@pgbouncer:6432/app",
     "REDIS_URL": "rediss://:hush@redis:6379",
     "CORS_ORIGINS": "https://example.com",

@@ -8,7 +8,7 @@ import pytest
 from conftest import deploy
 from pulumi.runtime import rpc
 
-from components.generated_secrets import NAMES, GeneratedSecrets, SecretsConfig
+from components.generated_secrets import NAMES, GeneratedSecrets, SecretsConfig, key
 from components.stack_config import ConfigError, load
 from offline.recorder import Graph, Registered
 
@@ -33,22 +33,21 @@ def changed(**changes: str) -> set[str]:
     return {n.removeprefix("secrets-") for n in then if then[n].inputs != first[n].inputs}
 
 
-def test_keys_are_32_bytes_and_passwords_64_letters_and_digits() -> None:
+def test_passwords_are_64_letters_and_digits_and_keys_32_bytes() -> None:
     """SC-1, CA-3."""
     for resource in values(run()).values():
-        if resource.type.endswith("RandomBytes"):
-            assert resource.inputs["length"] == 32
-        else:
-            assert resource.inputs["length"] == 64
-            assert resource.inputs["special"] is False
-            assert resource.inputs["minUpper"] >= 1
-            assert resource.inputs["minNumeric"] >= 1
+        assert resource.inputs["length"] == 64
+        assert resource.inputs["special"] is False
+        assert resource.inputs["minUpper"] >= 1
+        assert resource.inputs["minNumeric"] >= 1
+    assert len(base64.b64decode(key("a"))) == 32
+    assert key("a") != key("b")
 
 
-def test_the_server_actions_key_and_the_encryption_keys_are_bytes() -> None:
-    kinds = {n: r.type.rsplit(":", 1)[1] for n, r in values(run()).items()}
-    keys = {n.removeprefix("secrets-") for n, kind in kinds.items() if kind == "RandomBytes"}
-    assert keys == {"serverActions", "encryptionA", "encryptionB", "databaseTls"}
+def test_no_value_is_the_id_of_its_resource() -> None:
+    """SC-3: ids lie in the state in clear, and RandomBytes' is the value itself."""
+    types = {resource.type for resource in values(run()).values()}
+    assert types == {"random:index/randomPassword:RandomPassword"}
 
 
 @pytest.mark.parametrize(

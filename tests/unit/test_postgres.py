@@ -16,7 +16,7 @@ from pulumi.runtime import rpc
 
 from components.certificates import server_certificate
 from components.database import Database
-from components.generated_secrets import GeneratedSecrets, SecretsConfig
+from components.generated_secrets import GeneratedSecrets, SecretsConfig, key
 from components.postgres import ClusterPostgres, ClusterPostgresArgs, PostgresConfig
 from components.scram import scram_verifier
 from components.sql_job import SCRIPTS
@@ -103,7 +103,7 @@ def test_certificate_verifies_for_every_name_of_the_service() -> None:
     """DB-6."""
     graph = standard()
     expected = server_certificate(
-        invented("RandomBytes", "secrets-databaseTls", {}),
+        key(password("databaseTls")),
         ["postgres", "postgres.shop", "postgres.shop.svc", "postgres.shop.svc.cluster.local"],
     )
     tls = graph.one("Secret", "postgres-tls").inputs["stringData"]
