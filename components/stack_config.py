@@ -24,8 +24,8 @@ SECRET = {"secret": True}
 """Metadata of a field whose key has to be encrypted, and whose value no message repeats."""
 
 
-class ConfigError(ValueError):
-    """Every problem of a configuration in one message."""
+class ConfigError(ValueError, pulumi.RunError):
+    """Every problem of a configuration in one message, which RunError shows without traceback."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
