@@ -15,6 +15,7 @@ from components.pgbouncer import PgBouncerConfig
 from components.postgres import ClusterPostgres, ClusterPostgresArgs, PostgresConfig
 from components.recovery import RecoveryConfig
 from components.schedule import WEEK, Period, Weekday, daily_cron, weekly, weekly_cron
+from components.sql_job import SCRIPTS
 from components.sql_maintenance import MaintenanceConfig, SqlMaintenance, SqlMaintenanceArgs
 from components.stack import meeting_schedules, recovery_contract, wait_limits
 from components.stack_config import ConfigError
@@ -189,6 +190,14 @@ def test_protection_covers_the_volume_and_not_what_a_change_replaces() -> None:
     """PL-8."""
     names = {r.name for r in run(protect=True).resources if r.protect}
     assert names == {"backups", "backups-volume"}
+
+
+def test_a_dump_may_take_longer_than_a_transaction_may_idle() -> None:
+    """BK-2: the session that holds the snapshot says nothing while pg_dump works."""
+    script = (SCRIPTS / "dump.sql").read_text()
+    before, began, _ = script.partition("\nBEGIN ")
+    assert began
+    assert "SET idle_in_transaction_session_timeout = 0;" in before
 
 
 def test_each_statement_of_the_weekly_sql_is_a_file_of_its_own() -> None:
