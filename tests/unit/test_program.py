@@ -235,3 +235,40 @@ def test_stack_files_set_only_declared_keys(stack_name: str) -> None:
 
 def test_the_program_stays_short() -> None:
     assert len((ROOT / "__main__.py").read_text().splitlines()) <= 80
+
+
+def test_every_kind_of_mistake_is_refused_at_once_before_anything_is_registered() -> None:
+    """PL-7: unknown key, wrong type, too few replicas, pool budget, secret, URL, domain, tag."""
+    with pytest.raises(Exception, match="the stack's configuration has") as error:
+        deploy_stack(
+            "dev",
+            poolSzie=5,
+            nginxReplicas="two",
+            appMinReplicas=0,
+            domain="https://shop.example.com/",
+            image="shop:latest",
+            deploymentVersion="latest",
+            env='{"LOG_LEVEL": "loud", "SUPABASE_URL": "supabase"}',
+            secretEnv='{"OPENAI_API_KEY": "weak"}',
+        )
+    message = str(error.value)
+    for part in (
+        "poolSzie is not a key of Pulumi.yaml, did you mean poolSize?; remove or rename it",
+        "nginxReplicas has the wrong type: got 'two', allowed a whole number",
+        "appMinReplicas is too small: got 0, allowed 2 or more",
+        "domain is malformed: got 'https://shop.example.com/'",
+        "image is not fixed: got 'shop:latest'",
+        "deploymentVersion is not a version: got 'latest'",
+        "env.LOG_LEVEL is malformed: got 'loud'",
+        "env.SUPABASE_URL is malformed: got 'supabase'",
+        "secretEnv is not encrypted",
+        "secretEnv.OPENAI_API_KEY is malformed: got 4 characters",
+    ):
+        assert part in message
+    assert "weak" not in message
+
+
+def test_a_pool_that_the_server_cannot_serve_is_refused() -> None:
+    """PO-3."""
+    with pytest.raises(Exception, match="poolSize is too large: got 40, which needs"):
+        deploy_stack("dev", poolSize=40)
