@@ -46,7 +46,7 @@ def wrk(url: str, *, connections: int, seconds: int, post: Mapping[str, str] | N
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=seconds + 60, check=False
         )
-    return _parsed(url, done.stdout, done.stderr)
+    return parsed(url, done.stdout, done.stderr)
 
 
 def _lua(post: Mapping[str, str]) -> str:
@@ -58,7 +58,7 @@ def _lua(post: Mapping[str, str]) -> str:
     )
 
 
-def _parsed(url: str, text: str, errors: str) -> Load:
+def parsed(url: str, text: str, errors: str) -> Load:
     rate = re.search(r"^Requests/sec:\s+([\d.]+)$", text, re.MULTILINE)
     if rate is None:
         raise RuntimeError(f"wrk could not measure {url}: {errors or text}")
