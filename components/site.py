@@ -23,7 +23,10 @@ def make_site(
 ) -> None:
     """The web tier; only where there is an image to run."""
     site = config.site
-    ready = [*backends.pooler.ready, *backends.cache.ready]
+    caches = {"redis": backends.cache}
+    if backends.queue:
+        caches["redis-queue"] = backends.queue
+    ready = [*backends.pooler.ready, *(part for cache in caches.values() for part in cache.ready)]
     web = WebApp(
         "web",
         WebAppArgs(
@@ -43,6 +46,7 @@ def make_site(
                 before=[backends.dump],
                 after=[backends.pooler.reconnect_step()],
             ),
+            servers=("pgbouncer", *caches),
         ),
         pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=ready)),
     )

@@ -52,6 +52,8 @@ class WebAppArgs:
     """PEM certificates that verify the database; empty where the system's are enough."""
     migration: Migration
     """What runs around the migration command; without a command nothing of it is used."""
+    servers: tuple[str, ...] = ("pgbouncer", "redis")
+    """Servers of the namespace that the pods may connect to, as its policies call them."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", self.deployment_version):
@@ -185,7 +187,7 @@ def _deployment(
         "strategy": {"rolling_update": {"max_unavailable": 0, "max_surge": 1}},
         "progress_deadline_seconds": config.progress_deadline_s,
         "template": {
-            "metadata": {"labels": selector | _version(args) | reaches("pgbouncer", "redis")},
+            "metadata": {"labels": selector | _version(args) | reaches(*args.servers)},
             "spec": unprivileged(config.uid, config.gid, _pullable(config, server)),
         },
     }

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from conftest import deploy, knobs
+from conftest import deploy, deploy_stack, knobs
 
 from components.app_config import AppConfig
 from components.network_policy import reaches
@@ -188,6 +188,15 @@ def test_pods_reach_pool_cache_and_the_internet_only() -> None:
         "to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}}],
         "ports": [{"port": 443, "protocol": "TCP"}],
     }
+
+
+def test_pods_reach_the_queue_where_there_is_one() -> None:
+    """CA-4: QUEUE_REDIS_URL is of no use behind a closed port."""
+    graph = deploy_stack("dev", redisQueue=True, image="localhost/shop:1", deploymentVersion="1")
+    [client] = graph.one("NetworkPolicy", "redis-queue-from-clients").inputs["spec"]["ingress"]
+    opens_to = client["from"][0]["podSelector"]["matchLabels"]
+    labels = graph.one("Deployment", "web-server").inputs["spec"]["template"]["metadata"]["labels"]
+    assert opens_to.items() <= labels.items()
 
 
 def test_services_have_names_that_others_can_know() -> None:
