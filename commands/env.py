@@ -7,11 +7,14 @@ import shlex
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from commands.options import Kubeconfig, Stack
+
+if TYPE_CHECKING:
+    from components.contract import Variable
 
 
 class Format(StrEnum):
@@ -29,6 +32,10 @@ def env(
         bool,
         typer.Option("--build/--run", help="What the image is built with, or its pods run with."),
     ] = False,
+    example: Annotated[
+        bool,
+        typer.Option("--example", help="Print .env.example: every variable's meaning, no values."),
+    ] = False,
 ) -> None:
     """Print the application's environment variables, secrets in clear.
 
@@ -37,6 +44,9 @@ def env(
     from commands import deploy
     from components.contract import TABLE
 
+    if example:
+        print(example_file(TABLE), end="")
+        return
     outputs = deploy.outputs(stack, kubeconfig)
     variables: dict[str, str] = outputs["buildEnv" if build else "runtimeEnv"]
     file = os.environ.get("GITHUB_ENV")
@@ -47,6 +57,23 @@ def env(
             job.write(written(variables, format))
     else:
         print(written(variables, format), end="")
+
+
+def example_file(table: Iterable["Variable"]) -> str:
+    """The contract as a dotenv file without values (EN-2)."""
+    head = "# Variables that the platform gives to the application. Made by: ./nextstack env --example\n"
+    return head + "".join(_described(variable) for variable in table)
+
+
+def _described(variable: "Variable") -> str:
+    words = [variable.source.value, *(["secret"] if variable.credential else [])]
+    words += ["also for the image build"] if variable.build else []
+    words += [] if variable.required else ["optional"]
+    return (
+        f"\n# {variable.about} ({', '.join(words)})\n"
+        f"# allowed: {variable.rule.allowed}\n"
+        f"{variable.name}=\n"
+    )
 
 
 def written(variables: Mapping[str, str], format: Format) -> str:
