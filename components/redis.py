@@ -75,6 +75,8 @@ class RedisReplicaSet(pulumi.ComponentResource):
         super().__init__("nextstack:index:RedisReplicaSet", name, {}, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
+        # Holds no data, and is replaced whenever its content changes.
+        self._replaceable = pulumi.ResourceOptions(parent=self, protect=False)
         self._metadata: k8s.meta.v1.ObjectMetaArgsDict = {"namespace": args.namespace}
         config, secrets = args.config, args.secrets
         self._nodes = [f"{name}-{i}" for i in range(1 + config.replicas)]
@@ -298,20 +300,20 @@ class RedisReplicaSet(pulumi.ComponentResource):
                     "spec": unprivileged(PROXY_ID, PROXY_ID, spec),
                 },
             },
-            opts=self._child,
+            opts=self._replaceable,
         )
 
     def _network(self) -> None:
         """Clients reach the proxy; servers, Sentinels and the proxy reach servers and Sentinels."""
         name, namespace = self._name, self._args.namespace
-        allow_clients(name, labels("redis-proxy", name), [PORT], namespace, self._child)
-        allow_clients(f"{name}-nodes", labels("redis", name), [PORT], namespace, self._child)
+        allow_clients(name, labels("redis-proxy", name), [PORT], namespace, self._replaceable)
+        allow_clients(f"{name}-nodes", labels("redis", name), [PORT], namespace, self._replaceable)
         allow_clients(
             f"{name}-sentinels",
             labels("redis-sentinel", name),
             [SENTINEL_PORT],
             namespace,
-            self._child,
+            self._replaceable,
         )
 
     def _service(
@@ -339,17 +341,20 @@ class RedisReplicaSet(pulumi.ComponentResource):
             f"{name}-disruption",
             metadata=self._metadata,
             spec={"max_unavailable": 1, "selector": {"match_labels": selector}},
-            opts=self._child,
+            opts=self._replaceable,
         )
 
     def _config_map(self, suffix: str, data: dict[str, str]) -> k8s.core.v1.ConfigMap:
         return k8s.core.v1.ConfigMap(
-            f"{self._name}-{suffix}", metadata=self._metadata, data=data, opts=self._child
+            f"{self._name}-{suffix}", metadata=self._metadata, data=data, opts=self._replaceable
         )
 
     def _secret(self, suffix: str, data: dict[str, pulumi.Input[str]]) -> k8s.core.v1.Secret:
         return k8s.core.v1.Secret(
-            f"{self._name}-{suffix}", metadata=self._metadata, string_data=data, opts=self._child
+            f"{self._name}-{suffix}",
+            metadata=self._metadata,
+            string_data=data,
+            opts=self._replaceable,
         )
 
     def _users(self, suffix: str, app_rules: str) -> k8s.core.v1.Secret:

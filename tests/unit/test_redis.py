@@ -32,7 +32,12 @@ def config(**changes: Any) -> RedisConfig:
 
 
 def run(
-    *, keep_volume: bool = False, role: Role = Role.CACHE, epoch: int = 1, **changes: Any
+    *,
+    keep_volume: bool = False,
+    protect: bool = False,
+    role: Role = Role.CACHE,
+    epoch: int = 1,
+    **changes: Any,
 ) -> Graph:
     """The graph of one set of servers, its outputs exported."""
 
@@ -45,7 +50,7 @@ def run(
             keep_volume=keep_volume,
             role=role,
         )
-        redis = RedisReplicaSet("redis", args)
+        redis = RedisReplicaSet("redis", args, pulumi.ResourceOptions(protect=protect))
         cache: Cache = redis  # pyright proves that the Protocol is satisfied
         pulumi.export("url", cache.url)
         pulumi.export("sentinels", redis.sentinels)
@@ -233,6 +238,13 @@ def test_volumes_stay_only_where_asked(keep_volume: bool, policy: str) -> None:
     for workload in run(keep_volume=keep_volume).all("StatefulSet"):
         retention = workload.inputs["spec"]["persistentVolumeClaimRetentionPolicy"]
         assert retention["whenDeleted"] == policy
+
+
+def test_protection_covers_the_data_and_not_what_a_change_replaces() -> None:
+    """PL-8, SC-6: the engine refuses to replace a protected Secret or ConfigMap."""
+    protected = [r for r in run(protect=True).resources if r.protect]
+    kinds = {r.type.rpartition(":")[2] for r in protected}
+    assert kinds == {"RedisReplicaSet", "StatefulSet", "Service"}
 
 
 def test_both_passwords_are_valid_and_clients_cannot_administrate() -> None:
