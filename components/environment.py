@@ -15,6 +15,9 @@ import pulumi_kubernetes as k8s
 from components.contract import CONTRACT, NEVER_IN_PODS, TABLE, Source, Stage, Variable
 from components.stack_config import SECRET, refuse
 
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NAME_RULE = "allowed A-Z, 0-9 and _, not starting with 0-9"
+LEAST_HSTS_S = 31_536_000  # a year (settled contradiction S-23)
 OAUTH_PAIRS = (
     ("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET"),
     ("GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"),
@@ -48,8 +51,9 @@ class EnvironmentConfig:
                 *_own("extra_secret_env", self.extra_secret_env),
                 *_missing(self.required_env, given),
                 *_incomplete(given, self.require_oauth),
-                *_renamed(self.env_names),
-                *_live(self.stage, self.secret_env),
+                *_twice(self.extra_env, self.extra_secret_env),
+                *_renamed(self.env_names, self.extra_env | self.extra_secret_env),
+                *_in_production(self),
             ]
         )
 
@@ -104,9 +108,17 @@ def _own(field_name: str, given: Mapping[str, str]) -> list[str]:
         if name in CONTRACT or name in NEVER_IN_PODS
     ]
     return taken + [
-        f"{field_name}.{name} is no variable name, allowed A-Z, 0-9 and _, not starting with 0-9"
+        f"{field_name}.{name} is no variable name, {NAME_RULE}"
         for name in given
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
+        if not NAME.fullmatch(name)
+    ]
+
+
+def _twice(plain: Mapping[str, str], secret: Mapping[str, str]) -> list[str]:
+    return [
+        f"extra_env.{name} is in extraSecretEnv too, allowed in one; remove the other"
+        for name in plain
+        if name in secret
     ]
 
 
@@ -139,18 +151,38 @@ def _incomplete(given: Mapping[str, str], require_oauth: bool) -> list[str]:
     return problems
 
 
-def _renamed(names: Mapping[str, str]) -> list[str]:
-    return [
+def _renamed(names: Mapping[str, str], own: Mapping[str, str]) -> list[str]:
+    problems = [
         f"env_names.{name} is not a variable of the contract, allowed {', '.join(CONTRACT)}"
         for name in names
         if name not in CONTRACT
     ]
+    taken = {*own, *(CONTRACT.keys() - names.keys())}
+    for name, chosen in names.items():
+        if not NAME.fullmatch(chosen):
+            problems.append(f"env_names.{name} is no variable name: got {chosen!r}, {NAME_RULE}")
+        elif chosen in taken:
+            problems.append(
+                f"env_names.{name} is taken: got {chosen!r}, allowed a name that no other "
+                "variable has"
+            )
+        taken.add(chosen)
+    return problems
 
 
-def _live(stage: Stage, secrets: Mapping[str, str]) -> list[str]:
-    if stage is Stage.PRODUCTION and secrets.get("STRIPE_SECRET_KEY", "").startswith("sk_test"):
-        return ["secret_env.STRIPE_SECRET_KEY is a test key, allowed in production is a live one"]
-    return []
+def _in_production(config: EnvironmentConfig) -> list[str]:
+    if config.stage is not Stage.PRODUCTION:
+        return []
+    problems: list[str] = []
+    if config.secret_env.get("STRIPE_SECRET_KEY", "").startswith("sk_test"):
+        problems.append("secret_env.STRIPE_SECRET_KEY is a test key, allowed is a live one")
+    age = config.plain("HSTS_MAX_AGE")
+    if age.isdecimal() and int(age) < LEAST_HSTS_S:
+        problems.append(
+            f"env.HSTS_MAX_AGE is too short: got {age}, allowed in production {LEAST_HSTS_S} or "
+            "more, a year; browsers forget a shorter promise"
+        )
+    return problems
 
 
 @dataclass(frozen=True, kw_only=True)

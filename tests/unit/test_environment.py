@@ -170,6 +170,47 @@ def test_a_test_key_for_payment_is_refused_in_production_only() -> None:
     assert config(stage="staging", secretEnv=secrets).secret_env["STRIPE_SECRET_KEY"]
 
 
+def test_production_sends_strict_transport_security_for_a_year() -> None:
+    """Section 10: HSTS_MAX_AGE."""
+    short = '{"HSTS_MAX_AGE": 31535999}'
+    assert "env.HSTS_MAX_AGE is too short: got 31535999, allowed in production 31536000" in refusal(
+        stage="production", env=short
+    )
+    assert config(stage="staging", env=short).plain("HSTS_MAX_AGE") == "31535999"
+    assert config(stage="production").plain("HSTS_MAX_AGE") == "31536000"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"envNames": '{"DATABASE_URL": "my-url"}'}, "envNames.DATABASE_URL is no variable name"),
+        ({"envNames": '{"DATABASE_URL": "REDIS_URL"}'}, "envNames.DATABASE_URL is taken: got"),
+        (
+            {"envNames": '{"DATABASE_URL": "URL", "REDIS_URL": "URL"}'},
+            "envNames.REDIS_URL is taken: got 'URL'",
+        ),
+        (
+            {"envNames": '{"DATABASE_URL": "URL"}', "extraEnv": '{"URL": "x"}'},
+            "envNames.DATABASE_URL is taken: got 'URL'",
+        ),
+        (
+            {"extraEnv": '{"TOKEN": "a"}', "extraSecretEnv": '{"TOKEN": "b"}'},
+            "extraEnv.TOKEN is in extraSecretEnv too",
+        ),
+    ],
+)
+def test_two_values_under_one_name_are_refused(changes: dict[str, str], message: str) -> None:
+    """EN-3: one of them would be lost without a word."""
+    assert message in refusal(**changes)
+
+
+def test_variables_may_swap_names() -> None:
+    names = '{"DATABASE_URL": "REDIS_URL", "REDIS_URL": "DATABASE_URL"}'
+    secret = run(envNames=names).one("Secret").inputs["stringData"]
+    assert secret["REDIS_URL"] == ACCEPTED["DATABASE_URL"]
+    assert secret["DATABASE_URL"] == ACCEPTED["REDIS_URL"]
+
+
 @pytest.mark.parametrize("name", NEVER_IN_PODS)
 def test_secrets_of_workflows_never_reach_a_pod(name: str) -> None:
     assert f"env.{name} is " in refusal(env=f'{{"{name}": "x"}}')
