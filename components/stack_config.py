@@ -154,7 +154,9 @@ def _parse(text: str, hint: Any) -> Any:
             raise ValueError(f"has the wrong type: got {text!r}, allowed a whole number")
         return int(text)
     if get_origin(hint) is tuple:
-        return tuple(_json(text, list, "a list"))
+        item = get_args(hint)[0]
+        listed = cast(list[Any], _json(text, list, "a list"))
+        return tuple(_item(str(index), value, item) for index, value in enumerate(listed))
     if get_origin(hint) is dict:
         item = get_args(hint)[1]
         values = cast(dict[str, Any], _json(text, dict, "an object"))
@@ -181,7 +183,7 @@ def _json(text: str, kind: type, wanted: str) -> Any:
 
 
 def _item(name: str, value: Any, kind: type) -> Any:
-    """A value of an object: numbers and booleans may stand where text is asked for, as in YAML."""
+    """A part of an object or list: numbers and booleans may stand for text, as in YAML."""
     if kind is str and isinstance(value, bool | int | str):
         return json.dumps(value) if isinstance(value, bool | int) else value
     if not isinstance(value, kind) or isinstance(value, bool):

@@ -47,7 +47,7 @@ GOOD = {
     "colour": "red",
     "loud": "true",
     "poolMaxClients": "5",
-    "poolPaths": '["/a"]',
+    "poolPaths": '["/a", 1]',
     "labels": '{"a": true, "b": 1, "c": "x"}',
     "numbers": '{"n": 2}',
     "hidden": "{}",
@@ -63,7 +63,7 @@ def refusal(**changes: str) -> str:
 def test_keys_are_grouped_by_prefix_and_values_get_their_types() -> None:
     config = load(Config, GOOD)
     assert config.root == RootConfig(colour=Colour.RED, loud=True)
-    assert config.pool == PoolConfig(max_clients=5, paths=("/a",))
+    assert config.pool == PoolConfig(max_clients=5, paths=("/a", "1"))
     assert config.labels == {"a": "true", "b": "1", "c": "x"}
     assert config.numbers == {"n": 2}
 
@@ -80,6 +80,7 @@ def test_keys_are_grouped_by_prefix_and_values_get_their_types() -> None:
         ),
         ("poolMaxClients", "0", "poolMaxClients is too small: got 0"),
         ("poolPaths", "/a", "poolPaths has the wrong type: got 2 characters, allowed a list"),
+        ("poolPaths", '["/a", {}]', "poolPaths has the wrong type at 1: got a dict, allowed str"),
         ("labels", "[]", "labels has the wrong type: got 2 characters, allowed an object"),
         ("labels", '{"a": {}}', "labels has the wrong type at a: got a dict, allowed str"),
         ("numbers", '{"n": true}', "numbers has the wrong type at n: got a bool, allowed int"),
