@@ -78,7 +78,7 @@ class PostgresConfig:
     def _out_of_range(self) -> list[str]:
         ranges = {
             "storage_gib": (1, 1024, "choose within it, or a managed database for more"),
-            "memory_mib": (256, 65_536, "a fifth is kept for its own cache"),
+            "memory_mib": (256, 65_536, "a quarter is its own cache"),
             "cpu_millicores": (10, 64_000, "1000 is one processor"),
             "max_connections": (20, 1000, "the pool multiplies them; more only costs memory"),
             "log_min_duration_ms": (0, 3_600_000, "0 logs every statement"),
