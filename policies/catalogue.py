@@ -1,0 +1,73 @@
+"""All rules, and the controls of the standards that no rule implements, each with its reason.
+
+Leaves out running them (verdicts.py).
+"""
+
+from policies import aws_database, aws_platform, data, network, pod_security, workloads
+from policies.rule import Rule
+
+RULES: tuple[Rule, ...] = tuple(
+    found
+    for module in (pod_security, workloads, network, data, aws_database, aws_platform)
+    for found in vars(module).values()
+    if isinstance(found, Rule)
+)
+
+AURORA = "for Aurora or Multi-AZ clusters; the program makes instances"
+OTHER_ENGINE = "for an engine other than PostgreSQL"
+CALLER = "of the account, the network or the cluster, which the stack is given"
+NOT_IMPLEMENTED: dict[str, str] = {
+    "CIS Kubernetes 5.1.7": CALLER,
+    "CIS Kubernetes 5.1.9": CALLER,
+    "CIS Kubernetes 5.1.10": CALLER,
+    "CIS Kubernetes 5.1.11": CALLER,
+    "CIS Kubernetes 5.1.12": CALLER,
+    "CIS Kubernetes 5.1.13": CALLER,
+    "CIS Kubernetes 5.3.1": CALLER,
+    "CIS Kubernetes 5.4.1": "Next.js reads its secrets from variables; those come from a Secret",
+    "CIS Kubernetes 5.4.2": "secrets are generated into the stack's encrypted state",
+    "CIS Kubernetes 5.5.1": CALLER,
+    "FSBP RDS.1": "of snapshots, which the program does not make or share",
+    "FSBP RDS.4": "of snapshots; they take the encryption of their instance (RDS.3)",
+    "FSBP RDS.7": AURORA,
+    "FSBP RDS.10": "PgBouncer holds connections longer than the 15 minutes of an IAM token; "
+    "it logs in with SCRAM over TLS and a generated password",
+    "FSBP RDS.12": AURORA,
+    "FSBP RDS.14": AURORA,
+    "FSBP RDS.15": AURORA,
+    "FSBP RDS.16": AURORA,
+    "FSBP RDS.19": AURORA,
+    "FSBP RDS.22": "of DB security groups, which only EC2-Classic had",
+    "FSBP RDS.23": "another port hides nothing from who can scan; the security group "
+    "lets only the pool in",
+    "FSBP RDS.24": AURORA,
+    "FSBP RDS.27": AURORA,
+    "FSBP RDS.34": AURORA,
+    "FSBP RDS.35": AURORA,
+    "FSBP RDS.37": AURORA,
+    "FSBP RDS.40": OTHER_ENGINE,
+    "FSBP RDS.41": OTHER_ENGINE,
+    "FSBP RDS.42": OTHER_ENGINE,
+    "FSBP RDS.43": "PgBouncer is the proxy; there is no RDS Proxy",
+    "FSBP RDS.44": OTHER_ENGINE,
+    "FSBP RDS.45": AURORA,
+    "FSBP RDS.46": CALLER,
+    "FSBP EC2.2": CALLER,
+    "FSBP EC2.6": CALLER,
+    "FSBP EC2.21": CALLER,
+    "FSBP S3.1": CALLER,
+    "FSBP S3.6": "rights go to no other account: everybody is refused (S3.2)",
+    "FSBP S3.9": "AWS's own log of calls (CloudTrail data events) is the account's",
+    "FSBP S3.19": "there is no access point",
+    "FSBP S3.24": "there is no multi-region access point",
+    "FSBP S3.25": "there is no directory bucket",
+}
+
+
+def implemented() -> dict[str, list[Rule]]:
+    """The rules of each control that has any."""
+    found: dict[str, list[Rule]] = {}
+    for rule in RULES:
+        for control in rule.controls:
+            found.setdefault(control, []).append(rule)
+    return found
