@@ -406,7 +406,7 @@ def _site(config: NginxConfig, shared: SharedSettings, listen: str) -> str:
         _if("$upgrades_a_url", "return 400;"),
         _health(),
         *(block for path in config.closed_paths for block in _closed(path)),
-        *(block for path in config.websocket_paths for block in _websocket(path)),
+        *(block for p in config.websocket_paths for block in _websocket(config, shared, p)),
         _assets(config, shared),
         _images(),
         *_api(config, shared),
@@ -456,9 +456,10 @@ def _closed(path: str) -> list[str]:
     return _exact_and_below(f"{path.rstrip('/')}/", "return 404;")
 
 
-def _websocket(path: str) -> list[str]:
+def _websocket(config: NginxConfig, shared: SharedSettings, path: str) -> list[str]:
     # A connection may be silent for long; the application ends dead ones by its own pings.
-    body = ["proxy_read_timeout 1h;", "proxy_pass http://app;"]
+    limits = _limits_of(config, shared, path)
+    body = [*limits, "proxy_read_timeout 1h;", "proxy_pass http://app;"]
     if path.endswith("/"):
         return _exact_and_below(path, *body)
     return [_block(f"location = {path}", *body)]
@@ -504,17 +505,24 @@ def _cached(key: str) -> list[str]:
 
 
 def _api(config: NginxConfig, shared: SharedSettings) -> list[str]:
-    limits = [
+    to_app = [f"proxy_read_timeout {config.api_timeout_s}s;", "proxy_pass http://app;"]
+    return [
+        block
+        for path in ("/api/", "/api/auth/")
+        for block in _exact_and_below(path, *_limits_of(config, shared, path), *to_app)
+    ]
+
+
+def _limits_of(config: NginxConfig, shared: SharedSettings, path: str) -> list[str]:
+    """RL-1 to RL-3, for the location of a path."""
+    below = f"{path.rstrip('/')}/"
+    if not shared.rate_limits or not below.startswith("/api/"):
+        return []
+    sign_in = [f"limit_req zone=auth burst={config.rate.auth_burst};"]
+    return [
+        *(sign_in if below.startswith("/api/auth/") else []),
         f"limit_req zone=api burst={config.rate.api_burst};",
         f"limit_req zone=minute burst={shared.minute_burst} nodelay;",
-    ]
-    sign_in = [f"limit_req zone=auth burst={config.rate.auth_burst};"]
-    to_app = [f"proxy_read_timeout {config.api_timeout_s}s;", "proxy_pass http://app;"]
-    if not shared.rate_limits:
-        limits, sign_in = [], []
-    return [
-        *_exact_and_below("/api/", *limits, *to_app),
-        *_exact_and_below("/api/auth/", *sign_in, *limits, *to_app),
     ]
 
 

@@ -196,6 +196,13 @@ def test_what_is_never_limited(start: Start) -> None:
         assert statuses(lab, "/api/auth/x", 60) == [200] * 60
 
 
+@pytest.mark.parametrize("path", ["/api/socket", "/api/sockets/"])
+def test_a_websocket_path_of_the_api_is_limited_too(start: Start, path: str) -> None:
+    """RL-2, RL-3: else it is a way around the limits for ordinary requests."""
+    with start(websocket_paths=(path,)) as lab:
+        assert 429 in statuses(lab, path, 60)
+
+
 def test_body_limit(lab: Lab) -> None:
     """WB-6."""
     assert lab.ask("/api/upload", "POST", body=b"x" * 1_000_000).json["received"] == 1_000_000
