@@ -61,7 +61,7 @@ def env(
 
 def example_file(table: Iterable["Variable"]) -> str:
     """The contract as a dotenv file without values (EN-2)."""
-    head = "# Variables that the platform gives to the application. Made by: ./nextstack env --example\n"
+    head = "# What the platform gives to the application. Made by: ./nextstack env --example\n"
     return head + "".join(_described(variable) for variable in table)
 
 
