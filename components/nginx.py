@@ -61,13 +61,13 @@ class Nginx(pulumi.ComponentResource):
         )
         deployment = k8s.apps.v1.Deployment(
             f"{name}-server",
-            metadata=metadata,
+            metadata=metadata | {"name": f"{name}-server"},
             spec=_deployment(args.config, config_map.metadata.name, selector),
             opts=child,
         )
         k8s.policy.v1.PodDisruptionBudget(
             f"{name}-disruption",
-            metadata=metadata,
+            metadata=metadata | {"name": f"{name}-disruption"},
             spec={"max_unavailable": 1, "selector": {"match_labels": selector}},
             opts=child,
         )

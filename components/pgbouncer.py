@@ -173,7 +173,7 @@ class PgBouncer(pulumi.ComponentResource):
         self._pods = self._service(PODS_SERVICE, {"cluster_ip": "None"}, deployment)
         k8s.policy.v1.PodDisruptionBudget(
             f"{name}-disruption",
-            metadata=self._metadata,
+            metadata=self._metadata | {"name": f"{name}-disruption"},
             spec={"min_available": 1, "selector": {"match_labels": self._labels}},
             opts=self._child,
         )
@@ -274,7 +274,7 @@ class PgBouncer(pulumi.ComponentResource):
             volumes[CLIENT_TLS] = _private("client-tls", args.config.client_tls_secret)
         return k8s.apps.v1.Deployment(
             f"{self._name}-server",
-            metadata=self._metadata,
+            metadata=self._metadata | {"name": f"{self._name}-server"},
             spec=_deployment(args.config, self._labels, volumes, self._metrics()),
             opts=pulumi.ResourceOptions.merge(
                 self._child, pulumi.ResourceOptions(depends_on=database.ready)

@@ -290,7 +290,7 @@ class RedisReplicaSet(pulumi.ComponentResource):
         servers = reaches(f"{self._name}-nodes", f"{self._name}-sentinels")
         return k8s.apps.v1.Deployment(
             f"{self._name}-proxy",
-            metadata=self._metadata,
+            metadata=self._metadata | {"name": f"{self._name}-proxy"},
             spec={
                 "replicas": config.proxies,
                 "selector": {"match_labels": selector},
@@ -339,7 +339,7 @@ class RedisReplicaSet(pulumi.ComponentResource):
     def _disruption_budget(self, name: str, selector: dict[str, str]) -> None:
         k8s.policy.v1.PodDisruptionBudget(
             f"{name}-disruption",
-            metadata=self._metadata,
+            metadata=self._metadata | {"name": f"{name}-disruption"},
             spec={"max_unavailable": 1, "selector": {"match_labels": selector}},
             opts=self._replaceable,
         )

@@ -90,7 +90,7 @@ class WebApp(pulumi.ComponentResource):
         first = [_migration(name, args, volumes, child)] if config.migration_command else []
         deployment = k8s.apps.v1.Deployment(
             f"{name}-server",
-            metadata=_versioned(args),
+            metadata=_versioned(args) | {"name": f"{name}-server"},
             spec=_deployment(args, volumes, selector),
             opts=pulumi.ResourceOptions.merge(
                 child, pulumi.ResourceOptions(depends_on=list[pulumi.Resource](first))
@@ -101,7 +101,7 @@ class WebApp(pulumi.ComponentResource):
             _autoscaler(name, args, deployment.metadata.name, child)
         k8s.policy.v1.PodDisruptionBudget(
             f"{name}-disruption",
-            metadata=metadata,
+            metadata=metadata | {"name": f"{name}-disruption"},
             spec={"min_available": config.min_available, "selector": {"match_labels": selector}},
             opts=child,
         )
@@ -266,7 +266,7 @@ def _autoscaler(
     targets = {"cpu": config.scale_cpu_percent, "memory": config.scale_memory_percent}
     k8s.autoscaling.v2.HorizontalPodAutoscaler(
         f"{name}-autoscaler",
-        metadata=_in(args.namespace),
+        metadata=_in(args.namespace) | {"name": f"{name}-autoscaler"},
         spec={
             "scale_target_ref": {
                 "api_version": "apps/v1",

@@ -267,13 +267,13 @@ def deployed(engine: Engine, stack: Stack) -> Iterator[Deployed]:
     """The whole stack a second time, in another namespace, by `pulumi up`."""
     kubeconfig = str(LocalCluster().kubeconfig)
     engine.environment["KUBECONFIG"] = kubeconfig
-    [web] = stack.objects("deployments", "--selector=app.kubernetes.io/name=web")
+    web = stack.objects("pods", f"--field-selector=metadata.name={stack.pods('web')[0]}")[0]
     engine.configure(
         **SMALL,
         namespace=NAMESPACE,
         nginxServiceType="ClusterIP",
         nginxNodePort=0,
-        image=web["spec"]["template"]["spec"]["containers"][0]["image"],
+        image=web["spec"]["containers"][0]["image"],
         deploymentVersion="first",
         env={"API_RATE_LIMIT_ENABLED": False},
     )

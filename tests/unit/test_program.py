@@ -179,6 +179,15 @@ def test_no_generated_secret_is_in_clear_outside_a_secret(graph: Graph) -> None:
         assert not [v for v in values if v in text], name
 
 
+def test_what_must_not_exist_twice_has_a_fixed_name(graph: Graph) -> None:
+    """A crash in the middle would leave an auto-named twin that takes traffic or blocks drains."""
+    kinds = ("Deployment", "StatefulSet", "PodDisruptionBudget", "HorizontalPodAutoscaler")
+    found = [r for kind in kinds for r in graph.all(kind)]
+    assert len(found) >= 10
+    for r in found:
+        assert r.inputs["metadata"].get("name"), r.name
+
+
 def test_every_pod_is_unprivileged_and_gets_no_token(graph: Graph) -> None:
     """AP-4."""
     found = pods(graph)
