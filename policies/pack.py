@@ -24,7 +24,7 @@ from pulumi_policy.proxy import UnknownValueError
 
 from policies.catalogue import RULES
 from policies.rule import UNKNOWN, Context, Resource, Rule
-from policies.verdicts import Violation, problems
+from policies.verdicts import problems
 from policies.waivers import waivers
 
 GENERATED = {
@@ -83,8 +83,7 @@ def report(rule: Rule, resource: Resource, context: Context, say: ReportViolatio
     for problem in problems(rule, resource, context):
         waived = [w for w in waivers() if w.covers(rule.id, pulumi.get_stack(), resource.name)]
         if not any(not waiver.expired(date.today()) for waiver in waived):
-            found = Violation(rule=rule, resource=resource, problem=problem)
-            say(found.message, resource.urn)
+            say(f"{problem}; {rule.fix}", resource.urn)
 
 
 def one(rule: Rule) -> ResourceValidationPolicy:
