@@ -13,7 +13,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.contract import CONTRACT, NEVER_IN_PODS, TABLE, Source, Stage, Variable
-from components.stack_config import SECRET, refuse
+from components.stack_config import SECRET, UNREADABLE, refuse
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NAME_RULE = "allowed A-Z, 0-9 and _, not starting with 0-9"
@@ -96,7 +96,7 @@ def _malformed(field_name: str, given: Mapping[str, str]) -> list[str]:
         f"{f'{len(given[name])} characters' if variable.secret else repr(given[name])}, "
         f"allowed {variable.rule.allowed}"
         for name, variable in known.items()
-        if not variable.rule.accepts(given[name])
+        if given[name] != UNREADABLE and not variable.rule.accepts(given[name])
     ]
 
 

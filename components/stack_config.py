@@ -24,6 +24,10 @@ SECRET = {"secret": True}
 """Metadata of a field whose key has to be encrypted, and whose value no message repeats."""
 
 
+UNREADABLE = "encrypted"
+"""What stands for ciphertext where nobody can decrypt it, as in a preview without the engine."""
+
+
 class ConfigError(ValueError, pulumi.RunError):
     """Every problem of a configuration in one message, which RunError shows without traceback."""
 

@@ -18,6 +18,8 @@ import yaml
 from pulumi.runtime import mocks, rpc, stack
 from pulumi.runtime.proto import resource_pb2
 
+from components.stack_config import UNREADABLE
+
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
 
@@ -192,7 +194,7 @@ def program() -> None:
 def stack_settings(stack_name: str, **overrides: Any) -> dict[str, str]:
     """A committed stack's configuration as the engine hands it over, defaults included.
 
-    Only the engine can decrypt; an encrypted value is the word `encrypted` here.
+    Only the engine can decrypt; an encrypted value is UNREADABLE here.
     """
     project = PROJECT["name"]
     declared: dict[str, Any] = PROJECT["config"]
@@ -226,5 +228,5 @@ def _decrypted(value: Any) -> Any:
         return value
     given = cast(dict[str, Any], value)
     if given.keys() == {"secure"}:
-        return "encrypted"
+        return UNREADABLE
     return {key: _decrypted(item) for key, item in given.items()}

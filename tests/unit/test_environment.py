@@ -1,9 +1,11 @@
 """The environment contract: what each variable accepts, and where its value may stand."""
 
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
+import yaml
 from conftest import deploy, knobs
 from pulumi.runtime import rpc
 
@@ -11,6 +13,7 @@ from components.contract import CONTRACT, NEVER_IN_PODS, TABLE, Source
 from components.environment import Environment, EnvironmentArgs, EnvironmentConfig
 from components.generated_secrets import key
 from components.stack_config import ConfigError, load
+from offline import recorder
 from offline.recorder import Graph
 
 ENCRYPTED = ("secretEnv", "extraSecretEnv")
@@ -155,6 +158,20 @@ def test_secrets_in_clear_in_the_stack_file_are_refused(key: str) -> None:
     """SC-2."""
     with pytest.raises(ConfigError, match=f"{key} is not encrypted; set it with: pulumi config"):
         load(EnvironmentConfig, KEYS | {key: '{"A": "hunter2"}'}, encrypted=())
+
+
+def test_a_stack_file_with_ciphertext_can_be_previewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PL-6: without the passphrase, so that a rule cannot judge the value."""
+    settings = yaml.safe_load((recorder.ROOT / "Pulumi.production.yaml").read_text())
+    settings["config"]["nextstack:secretEnv"] = {"OPENAI_API_KEY": {"secure": "v1:abc"}}
+    (tmp_path / "Pulumi.production.yaml").write_text(yaml.safe_dump(settings))
+    monkeypatch.setattr(recorder, "ROOT", tmp_path)
+    given = recorder.stack_settings("production")
+    chosen = {k.removeprefix("nextstack:"): v for k, v in given.items() if k.startswith("nextst")}
+    loaded = load(EnvironmentConfig, {k: chosen[k] for k in KEYS}, ENCRYPTED)
+    assert loaded.secret_env.keys() == {"OPENAI_API_KEY"}
 
 
 def test_a_secret_variable_among_the_plain_ones_is_refused_with_the_right_command() -> None:
