@@ -3,12 +3,34 @@
 Leaves out installing kind: where the program is missing, the local node of cluster.py serves.
 """
 
+import json
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.cluster import SITE_PORT
 from local.progress import step
+from local.settings import SITE_NODE_PORT
+
+WAIT = ("--wait", "120s")
+# Else nobody answers at the site's address: kind publishes no port by itself.
+CONFIG = {
+    "kind": "Cluster",
+    "apiVersion": "kind.x-k8s.io/v1alpha4",
+    "nodes": [
+        {
+            "role": "control-plane",
+            "extraPortMappings": [
+                {
+                    "listenAddress": "127.0.0.1",
+                    "hostPort": SITE_PORT,
+                    "containerPort": SITE_NODE_PORT,
+                }
+            ],
+        }
+    ],
+}
 
 
 def docker_runs() -> bool:
@@ -34,7 +56,9 @@ class KindCluster:
             if self.name in _kind("get", "clusters").splitlines():
                 _kind("export", "kubeconfig", *self._target())
             else:
-                _kind("create", "cluster", *self._target(), "--wait", "120s")
+                config = self.kubeconfig.with_name(f"{self.kubeconfig.name}.kind")
+                config.write_text(json.dumps(CONFIG))
+                _kind("create", "cluster", *self._target(), "--config", str(config), *WAIT)
         return self.kubeconfig
 
     def stop(self) -> None:

@@ -24,6 +24,7 @@ from local.daemons import Daemon
 from local.kind import KindCluster
 from local.progress import step
 from local.settings import IDENTITIES, Settings
+from offline.recorder import stack_settings
 
 
 def daemon(name: str, *, state: str = "/state", site_port: int = 3000) -> Daemon:
@@ -367,9 +368,12 @@ def kind_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("found", "call"),
     [
-        ("", "create cluster --name nextstack --kubeconfig {} --wait 120s"),
-        ("nextstack", "export kubeconfig --name nextstack --kubeconfig {}"),
-        ("nextstack2", "create cluster --name nextstack --kubeconfig {} --wait 120s"),
+        ("", "create cluster --name nextstack --kubeconfig {0} --config {0}.kind --wait 120s"),
+        ("nextstack", "export kubeconfig --name nextstack --kubeconfig {0}"),
+        (
+            "nextstack2",
+            "create cluster --name nextstack --kubeconfig {0} --config {0}.kind --wait 120s",
+        ),
     ],
 )
 def test_kind_cluster_is_created_once(
@@ -379,6 +383,19 @@ def test_kind_cluster_is_created_once(
     kubeconfig = tmp_path / "state/kubeconfig"
     assert KindCluster(kubeconfig=kubeconfig).start() == kubeconfig
     assert kind_calls.read_text().splitlines() == ["get clusters", call.format(kubeconfig)]
+
+
+def test_the_site_in_kind_is_served_where_a_browser_looks_for_it(
+    kind_calls: Path, tmp_path: Path
+) -> None:
+    KindCluster(kubeconfig=tmp_path / "kubeconfig").start()
+    [node] = json.loads((tmp_path / "kubeconfig.kind").read_text())["nodes"]
+    [site] = node["extraPortMappings"]
+    assert (site["listenAddress"], site["hostPort"]) == ("127.0.0.1", 3000)
+    dev = stack_settings("dev")
+    assert site["containerPort"] == int(dev["nextstack:nginxNodePort"])
+    assert dev["nextstack:domain"] == f"localhost:{site['hostPort']}"
+    assert kind_calls.exists()
 
 
 def test_kind_cluster_is_deleted(kind_calls: Path) -> None:
