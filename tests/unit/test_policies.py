@@ -541,15 +541,15 @@ def test_rule_names_are_unique() -> None:
     assert len({rule.id for rule in RULES}) == len(RULES)
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=named)
-def test_rules_that_see_one_resource_need_no_other(mutation: Mutation) -> None:
+def test_rules_that_see_one_resource_need_no_other() -> None:
     """The policy pack runs them before the rest of the stack is known."""
-    context = mutated(compliant(), mutation)
-    alone = dataclasses.replace(context, resources=())
-    for rule in RULES:
-        if not rule.across:
-            for found in context.resources:
-                assert [*problems(rule, found, alone)] == [*problems(rule, found, context)]
+    for mutation in MUTATIONS:
+        context = mutated(compliant(), mutation)
+        alone = dataclasses.replace(context, resources=())
+        for found in [r for r in context.resources if r.name in (mutation.on, "added")]:
+            for rule in [rule for rule in RULES if not rule.across]:
+                seen = [*problems(rule, found, alone)]
+                assert seen == [*problems(rule, found, context)], (named(mutation), rule.id)
 
 
 def test_development_may_lose_its_data_and_use_local_images() -> None:
