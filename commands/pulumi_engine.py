@@ -19,6 +19,7 @@ import yaml
 from pulumi import automation
 from pulumi.automation import EngineEvent, OpType
 
+from commands import pulumi_repair
 from local.paths import state_folder
 from local.progress import Step, console, step
 from offline.apply import Change
@@ -58,15 +59,23 @@ class PulumiEngine:
     def up(self, overrides: Mapping[str, str]) -> Result:
         file = self.config_file(overrides)
         with _plain_errors(), step(f"pulumi up {self.stack_name}") as shown:
+            stack = self._unlocked()
+            killed = self._is_own and pulumi_repair.has_unfinished(stack)
+            if killed:
+                console.print("the last run was killed; what it was creating is taken over")
+                workspace = stack.workspace
+                workspace.env_vars = {**workspace.env_vars, **pulumi_repair.TAKE_OVER}
             # Asking for the history's secrets would write a salt into the committed stack file.
-            done = self._stack().up(config_file=file, on_event=_Progress(shown), show_secrets=False)
+            done = stack.up(config_file=file, on_event=_Progress(shown), show_secrets=False)
+            if killed:
+                pulumi_repair.forget_unfinished(stack)
         changes = done.summary.resource_changes or {}
         counts = Counter({CHANGES[op]: n for op, n in changes.items() if op in CHANGES})
         return self._result(counts, done.outputs)
 
     def down(self) -> int:
         with _plain_errors(), step(f"pulumi destroy {self.stack_name}") as shown:
-            stack = self._stack()
+            stack = self._unlocked()
             done = stack.destroy(
                 config_file=self.config_file({}), on_event=_Progress(shown), show_secrets=False
             )
@@ -150,6 +159,16 @@ class PulumiEngine:
             return automation.Stack.create(self.stack_name, workspace)
         finally:
             committed.write_bytes(before)  # it has written a salt
+
+    def _unlocked(self) -> automation.Stack:
+        """The stack, without the lock of a run that was killed on this machine."""
+        stack = self._stack()
+        backend = self._environment() | dict(os.environ)
+        if self._is_own and pulumi_repair.has_dead_lock(
+            backend.get("PULUMI_BACKEND_URL", ""), PROJECT["name"], self.stack_name
+        ):
+            stack.cancel()
+        return stack
 
     def _exists(self, workspace: automation.LocalWorkspace) -> bool:
         return self.stack_name in {stack.name for stack in workspace.list_stacks()}

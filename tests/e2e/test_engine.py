@@ -316,19 +316,19 @@ def test_another_kubeconfig_replaces_nothing(deployed: Deployed, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("secret", "users"),
+    ("generations", "users"),
     [
-        ("nextauth", {"web"}),
-        ("database", {"web", "pgbouncer"}),
-        ("cache", {"web", "redis", "redis-sentinel"}),
+        ({"nextauth": 2}, {"web"}),
+        ({"nextauth": 2, "database": 2}, {"web", "pgbouncer"}),
+        ({"nextauth": 2, "database": 2, "cache": 2}, {"web", "redis", "redis-sentinel"}),
     ],
 )
 def test_a_rotation_rolls_its_users_only_and_fails_no_request(
-    deployed: Deployed, secret: str, users: set[str]
+    deployed: Deployed, generations: dict[str, int], users: set[str]
 ) -> None:
     """SC-6."""
     before, visitor = deployed.revisions(), deployed.visitor
-    deployed.engine.configure(secretGenerations={secret: 2})
+    deployed.engine.configure(secretGenerations=generations)
     with visitor.visiting():
         deployed.engine.up()
     after = deployed.revisions()

@@ -1,7 +1,9 @@
 """The command line: help at once, errors without tracebacks, values that arrive unchanged."""
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -14,7 +16,7 @@ import pytest
 import yaml
 from conftest import ROOT, deploy_stack
 
-from commands import deploy, pulumi_engine
+from commands import deploy, pulumi_engine, pulumi_repair
 from commands.__main__ import main
 from commands.cluster import Cluster, choose
 from commands.env import Format, example_file, masks, written
@@ -285,6 +287,27 @@ def test_the_engine_s_stack_file_is_a_copy_with_the_overrides(
     assert again["config"] == yaml.safe_load(committed)["config"] | {"nextstack:image": "app:2"}
     assert again["encryptionsalt"] == "kept"
     assert (ROOT / "Pulumi.dev.yaml").read_bytes() == committed
+
+
+@pytest.mark.parametrize(
+    ("hostname", "is_alive", "dead"),
+    [
+        (socket.gethostname(), False, True),
+        (socket.gethostname(), True, False),
+        ("elsewhere", False, False),
+    ],
+)
+def test_only_the_lock_of_a_dead_process_of_this_machine_is_taken_away(
+    tmp_path: Path, hostname: str, is_alive: bool, dead: bool
+) -> None:
+    with subprocess.Popen(["true"]) as gone:
+        pid = os.getpid() if is_alive else gone.pid
+    assert not pulumi_repair.has_dead_lock(tmp_path.as_uri(), "nextstack", "dev")
+    lock = tmp_path / ".pulumi/locks/organization/nextstack/dev/1.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(json.dumps({"pid": pid, "hostname": hostname}))
+    assert pulumi_repair.has_dead_lock(tmp_path.as_uri(), "nextstack", "dev") == dead
+    assert not pulumi_repair.has_dead_lock("s3://state", "nextstack", "dev")
 
 
 def test_runs_by_hand_and_by_schedule_belong_to_their_cron_job() -> None:
