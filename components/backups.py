@@ -17,7 +17,7 @@ from components.schedule import (
     weekly_cron,
 )
 from components.sql_job import JobStep, job_files, job_login, job_pod, sql_step
-from components.stack_config import refuse
+from components.stack_config import out_of_range, refuse
 
 DUMP = "backup"
 RESTORE_TEST = "restore-test"
@@ -68,12 +68,7 @@ class BackupConfig:
             "deadline_minutes": (1, 1440, "a dump that takes longer is stopped and fails"),
             "verify_deadline_minutes": (1, 1440, "a restore that takes longer has failed"),
         }
-        values = {name: int(getattr(self, name)) for name in ranges}
-        return [
-            f"{name} is out of range: got {values[name]}, allowed {low} to {high}; {hint}"
-            for name, (low, high, hint) in ranges.items()
-            if not low <= values[name] <= high
-        ]
+        return out_of_range(self, ranges)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from components.network_policy import allow_clients, reaches
 from components.pod import CONTAINER_SECURITY, labels, spread, unprivileged
 from components.scram import scram_verifier
 from components.sql_job import JobStep, job_files, sql_step
-from components.stack_config import refuse
+from components.stack_config import out_of_range, refuse
 
 PORT = 6432
 METRICS_PORT = 9127
@@ -106,12 +106,7 @@ class PgBouncerConfig:
             "cpu_millicores": (10, 2000, "it uses one thread"),
             "memory_mib": (32, 4096, "a client needs about 2 KiB, a connection at work 20"),
         }
-        values = {name: int(getattr(self, name)) for name in ranges}
-        return [
-            f"{name} is out of range: got {values[name]}, allowed {low} to {high}; {hint}"
-            for name, (low, high, hint) in ranges.items()
-            if not low <= values[name] <= high
-        ]
+        return out_of_range(self, ranges)
 
 
 def _outdated(image: str) -> list[str]:

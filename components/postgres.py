@@ -18,7 +18,7 @@ from components.network_policy import allow_clients
 from components.pod import CONTAINER_SECURITY, labels, unprivileged
 from components.scram import scram_verifier
 from components.sql_job import GID, SCRIPTS, UID, job_files, job_login, job_pod, sql_step
-from components.stack_config import refuse
+from components.stack_config import out_of_range, refuse
 
 PORT = 5432
 SERVER = "postgres"
@@ -86,12 +86,7 @@ class PostgresConfig:
             "readonly_statement_timeout_ms": (1, 86_400_000, "analytics need a limit, too"),
             "idle_in_transaction_timeout_ms": (1, 3_600_000, "idle transactions block vacuum"),
         }
-        values = {name: int(getattr(self, name)) for name in ranges}
-        return [
-            f"{name} is out of range: got {values[name]}, allowed {low} to {high}; {hint}"
-            for name, (low, high, hint) in ranges.items()
-            if not low <= values[name] <= high
-        ]
+        return out_of_range(self, ranges)
 
     @property
     def databases(self) -> list[str]:

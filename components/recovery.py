@@ -5,7 +5,7 @@ Leaves out how a promise is kept; what keeps it is checked in stack.py.
 
 from dataclasses import dataclass
 
-from components.stack_config import refuse
+from components.stack_config import out_of_range, refuse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,4 @@ class RecoveryConfig:
             "rto_minutes": (1, 10_080, "minutes that a restore may take"),
             "retention_days": (1, 3650, "days that a backup can be gone back to"),
         }
-        values = {name: int(getattr(self, name)) for name in ranges}
-        refuse(
-            [
-                f"{name} is out of range: got {values[name]}, allowed {low} to {high}; {meaning}"
-                for name, (low, high, meaning) in ranges.items()
-                if not low <= values[name] <= high
-            ]
-        )
+        refuse(out_of_range(self, ranges))

@@ -44,6 +44,16 @@ def refuse(problems: list[str]) -> None:
         raise ConfigError(problems)
 
 
+def out_of_range(config_part: object, ranges: Mapping[str, tuple[int, int, str]]) -> list[str]:
+    """Problems of numbers, by field: the least and the greatest allowed, and what it is about."""
+    values = {name: int(getattr(config_part, name)) for name in ranges}
+    return [
+        f"{name} is out of range: got {values[name]}, allowed {low} to {high}; {hint}"
+        for name, (low, high, hint) in ranges.items()
+        if not low <= values[name] <= high
+    ]
+
+
 def load_stack(cls: type[T]) -> T:
     """`cls` from the configuration of the stack that is running; see `load`."""
     prefix = f"{pulumi.get_project()}:"
