@@ -7,9 +7,11 @@ import json
 import os
 import platform
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,8 +19,9 @@ from rich.table import Table
 
 from local.progress import console
 
-# Above it other programs take part of the processors, and a figure says little.
-BUSY_LOAD = 1.5
+# A stack without visitors takes 15 to 20 % of two processors.
+QUIET_PERCENT = 65
+QUIET_LIMIT_S = 30
 WIDTH = 130  # of the table; also where the output is a file
 
 
@@ -55,11 +58,25 @@ class Figure:
         return ""
 
 
-def warn_if_busy() -> None:
-    """Says so where other programs would be measured too."""
-    load = os.getloadavg()[0]
-    if load > BUSY_LOAD:
-        console.print(f"other programs are at work (load {load:.1f}): figures come out worse")
+def await_quiet() -> None:
+    """Waits until other programs leave the processors alone, but not for ever."""
+    deadline = time.monotonic() + QUIET_LIMIT_S
+    while (idle := _idle_percent()) < QUIET_PERCENT:
+        if time.monotonic() > deadline:
+            console.print(f"other programs are at work ({idle:.0f} % idle): figures come out worse")
+            return
+
+
+def _idle_percent() -> float:
+    """How much of all processors nobody used for a second."""
+    before = _ticks()
+    time.sleep(1)
+    spent = [after - start for start, after in zip(before, _ticks(), strict=True)]
+    return 100 * (spent[3] + spent[4]) / sum(spent)  # idle, and waiting for a disk
+
+
+def _ticks() -> list[int]:
+    return [int(number) for number in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
 
 
 def publish(title: str, figures: Sequence[Figure], *, as_json: bool) -> None:

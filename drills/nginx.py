@@ -10,7 +10,7 @@ import httpx
 import typer
 
 from commands.options import AsJson, Kubeconfig, Stack
-from drills.figures import Figure, publish, warn_if_busy
+from drills.figures import Figure, await_quiet, publish
 from drills.stack import running
 from drills.wrk import Load, wrk
 from local.progress import step
@@ -28,7 +28,6 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Pages through nginx against the same pods asked directly; needs the program wrk."""
-    warn_if_busy()
     found = running(stack, kubeconfig)
     found.await_ready()
     urls = {"direct": found.web(), "nginx": found.site()}
@@ -40,6 +39,7 @@ def main(
                 wrk(url + path, connections=BUSY, seconds=2)
             loads: dict[tuple[str, int], list[Load]] = {}
             for number in range(rounds):
+                await_quiet()
                 order = [*urls.items()]
                 for way, url in order if number % 2 else reversed(order):
                     for connections in (BUSY, ALONE):

@@ -13,7 +13,7 @@ import typer
 
 from commands.options import AsJson, Kubeconfig, Stack
 from drills.client_pod import ClientPod, client_pod
-from drills.figures import Figure, publish, warn_if_busy
+from drills.figures import Figure, await_quiet, publish
 from drills.stack import running
 from local.progress import step
 
@@ -98,7 +98,6 @@ def main(
 
     Direct connections use TLS, because the server insists on it; the pool's clients use none.
     """
-    warn_if_busy()
     found = running(stack, kubeconfig)
     found.await_ready()
     one = {"pool": list[Bench](), "direct": list[Bench]()}
@@ -107,6 +106,7 @@ def main(
     commands = {"pool": POOL, "direct": DIRECT}
     with step("queries", total=rounds * 5) as shown, client_pod(found) as pod:
         for number in range(rounds):
+            await_quiet()
             for way in sorted(commands, reverse=bool(number % 2)):
                 one[way].append(pgbench(pod, commands[way], f"--client=1 --time={seconds}"))
                 shown.advance()

@@ -17,7 +17,7 @@ from commands.options import AsJson, Kubeconfig
 from commands.options import Stack as StackName
 from drills import processes
 from drills.client_pod import ClientPod, client_pod
-from drills.figures import Figure, publish, warn_if_busy
+from drills.figures import Figure, await_quiet, publish
 from drills.stack import Stack, running, wait
 from drills.writer import Acknowledged, longest_gap
 from local.progress import console
@@ -62,6 +62,7 @@ done"""
 def drill(stack: Stack, fault: Fault, number: int) -> Round:
     """One fault under writes; afterwards every acknowledged commit is looked for."""
     stack.await_ready()
+    await_quiet()
     table = f"drill_{secrets.token_hex(4)}"
     database = re.sub(r".*/([^/?]+).*", r"\1", stack.outputs["runtimeEnv"]["DATABASE_URL_TEST"])
     stack.psql(f"create table {table} (n int); grant insert on {table} to app", database)
@@ -127,7 +128,6 @@ def main(
 
     Writes go to the test database; to kill, it runs on the machine of the local cluster, as root.
     """
-    warn_if_busy()
     found = running(stack, kubeconfig)
     done = [drill(found, fault, number + 1) for number in range(rounds)]
     figures = [

@@ -14,7 +14,7 @@ from commands import job_results
 from commands.options import AsJson, Kubeconfig
 from commands.options import Stack as StackName
 from components.backups import DUMP, RESTORE_TEST
-from drills.figures import Figure, publish, warn_if_busy
+from drills.figures import Figure, await_quiet, publish
 from drills.stack import Stack, running
 
 AUTHOR = "restore drill"
@@ -31,6 +31,7 @@ class Round:
 
 
 def drill(stack: Stack) -> Round:
+    await_quiet()
     began = time.monotonic()
     dump = _job(stack, DUMP)
     dumped = time.monotonic()
@@ -62,7 +63,6 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Dumps tasks, restores them into a scratch server, and compares every row."""
-    warn_if_busy()
     found = running(stack, kubeconfig)
     found.up(backupVerifySql=json.dumps([CONTENT]))
     try:

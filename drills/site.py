@@ -21,7 +21,7 @@ import typer
 from commands.options import AsJson, Kubeconfig
 from commands.options import Stack as StackName
 from drills import processes
-from drills.figures import Figure, publish, warn_if_busy
+from drills.figures import Figure, await_quiet, publish
 from drills.sender import Sender, Sent
 from drills.stack import Stack, running, wait
 from drills.wrk import wrk
@@ -102,6 +102,7 @@ def capacity(url: str) -> float:
 def drill(stack: Stack, url: str, fault: Fault, per_s: float) -> Round:
     """One fault under load; afterwards the acknowledged tasks are counted."""
     stack.await_ready()
+    await_quiet()
     title = f"Drill {secrets.token_hex(4)}"
     with Sender(url, {"title": title}, per_s) as sender:
         time.sleep(BEFORE_S)
@@ -199,11 +200,11 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Replaces and kills pods while writes go on; counts failed and lost ones. Needs wrk."""
-    warn_if_busy()
     found = running(stack, kubeconfig)
     done: dict[Fault, list[Round]] = {}
     with without_limit(found):
         url = found.site() + PATH
+        await_quiet()
         most = capacity(url)
         found.psql("delete from tasks where title = 'Capacity drill'")
         console.print(f"capacity: {most:.0f} writes per second")

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from commands.options import AsJson
-from drills.figures import Figure, publish, warn_if_busy
+from drills.figures import Figure, await_quiet, publish
 from local.progress import step
 from offline.recorder import ROOT
 
@@ -59,7 +59,6 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """How fast the program starts, previews and tests itself; needs no cluster."""
-    warn_if_busy()
     commands = {
         "python": ("-c", "pass"),
         "libraries": ("-c", "import pulumi, pulumi_kubernetes, pulumi_random"),
@@ -72,6 +71,7 @@ def main(
         for command in commands.values():
             run(*command)  # compiles modules and fills the file cache
         for _ in range(rounds):  # side by side, so that other load hits all alike
+            await_quiet()
             for name, command in commands.items():
                 runs[name].append(run(*command))
                 shown.advance()

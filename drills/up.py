@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from commands.options import AsJson
-from drills.figures import Figure, publish, warn_if_busy
+from drills.figures import Figure, await_quiet, publish
 from drills.stack import running
 from local.progress import console
 from offline.recorder import ROOT
@@ -54,11 +54,11 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """How long up and down take with all images present; by default only the up without changes."""
-    warn_if_busy()
     downs: list[Run] = []
     ups: list[Run] = []
     again: list[Run] = []
     for _ in range(rounds):
+        await_quiet()
         if from_nothing:
             downs.append(nextstack("down"))
             ups.append(nextstack("up"))

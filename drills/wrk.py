@@ -70,6 +70,7 @@ def parsed(url: str, text: str, errors: str) -> Load:
 
 
 def _percentile_ms(text: str, percent: int) -> float:
-    found = re.search(rf"^\s*{percent}%\s+([\d.]+)(us|ms|s)$", text, re.MULTILINE)
-    assert found is not None, "wrk was asked for latencies"
+    found = re.search(rf"^\s*{percent}%\s+([\d.]+)(us|ms|s)\s*$", text, re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"wrk tells no latency of {percent} %: {text}")
     return float(found[1]) * UNIT_MS[found[2]]

@@ -19,7 +19,7 @@ Running 5s test @ http://10.213.0.2:30080/tasks
      50%    8.90ms
      75%   10.10ms
      90%   20.00ms
-     99%    1.05s
+     99%    1.05s 
   8345 requests in 5.00s, 12.00MB read
 Requests/sec:   1669.00
 Transfer/sec:      2.40MB
@@ -61,6 +61,7 @@ def test_figures_come_as_json_with_each_round(capsys: pytest.CaptureFixture[str]
 
 
 def test_latencies_of_wrk_are_read_in_their_units() -> None:
+    """It pads the shortest unit with a space."""
     load = parsed("http://site", WRK, "")
     assert (load.per_s, load.p50_ms, load.p99_ms) == (1669, 8.9, 1050)
 
