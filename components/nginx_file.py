@@ -47,7 +47,9 @@ def nginx_file(config: NginxConfig, shared: SharedSettings, app_host: str, app_p
         [
             f"worker_processes {config.workers};",
             f"pid {SCRATCH}/nginx.pid;",
-            "error_log stderr error;",
+            # Errors repeat the whole request line, sign-in codes included (SC-3); the access log
+            # tells status and upstream times without them.
+            "error_log stderr crit;",
             # An answer that streams for ever must not keep a replaced pod alive.
             f"worker_shutdown_timeout {config.page_timeout_s}s;",
             _block("events", "worker_connections 4096;"),

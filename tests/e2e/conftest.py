@@ -18,6 +18,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from commands.cluster import choose
 from local.binaries import binaries_here
 from local.cluster import LocalCluster
 from local.machine import mounts, refuse_unfit
@@ -53,6 +54,12 @@ class Machine:
         )
 
 
+def kubectl_program() -> str:
+    """The local node's own; with kind, whatever is installed."""
+    own = isinstance(choose(None).own, LocalCluster)
+    return str(binaries_here().kubectl) if own else "kubectl"
+
+
 def _lines(*command: str) -> list[str]:
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [line.strip() for line in output.splitlines()]
@@ -69,8 +76,8 @@ class Stack:
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """Output of kubectl in the stack's namespace; of both streams where it may fail."""
         command = [
-            str(binaries_here().kubectl),
-            f"--kubeconfig={LocalCluster().kubeconfig}",
+            kubectl_program(),
+            f"--kubeconfig={choose(None).kubeconfig}",
             f"--namespace={self.namespace}",
             *arguments,
         ]
@@ -128,11 +135,15 @@ def eventually(
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Stack:
     """The dev stack, brought up by the command that people use."""
-    try:
-        refuse_unfit()
-    except RuntimeError as unfit:
-        pytest.skip(str(unfit))
-    before = None if LocalCluster().status().pids else Machine.now()
+    cluster = choose(None)
+    before = None
+    if isinstance(cluster.own, LocalCluster):
+        try:
+            refuse_unfit()
+        except RuntimeError as unfit:
+            pytest.skip(str(unfit))
+        if not cluster.own.status().pids:
+            before = Machine.now()
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         print()

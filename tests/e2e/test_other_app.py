@@ -10,8 +10,8 @@ import httpx
 import pytest
 from conftest import Stack, nextstack
 
+from commands.cluster import choose, load_image
 from local import image_app, images
-from local.cluster import LocalCluster
 from offline.recorder import ROOT
 
 HERE = Path(__file__).parent
@@ -34,10 +34,9 @@ def other(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
             shutil.copy2(ROOT / name, copy / name)
     shutil.copy2(HERE / "Pulumi.other.yaml", copy)
     made = image_app.build_app(HERE / "other-app", {}, name="other", secrets=())
-    cluster = LocalCluster()
-    if not cluster.has_image(images.ref("node")):
-        cluster.load_image(made.base)
-    cluster.load_image(made.archive)
+    cluster = choose(None)
+    load_image(cluster, images.ref("node"), made.base)
+    load_image(cluster, made.ref, made.archive)
     nextstack("up", "--stack", "other", "--image", made.ref, cwd=copy)
     yield replace(stack, namespace="nextstack-other")
     nextstack("down", "--stack", "other", "--keep-cluster", cwd=copy)

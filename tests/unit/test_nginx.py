@@ -227,7 +227,9 @@ def test_the_maintenance_page_fits_into_the_configuration() -> None:
 
 
 def test_lockdown_goes_before_maintenance() -> None:
-    assert "return 403" in text(settings=shared(maintenance=True), lockdown=True)
+    both = text(settings=shared(maintenance=True), lockdown=True)
+    assert "return 403" in both
+    assert "return 503" not in both
 
 
 HD_5 = (
