@@ -17,7 +17,7 @@ from components.recovery import RecoveryConfig
 from components.redis_settings import RedisConfig
 from components.schedule import DAY, DAYS, Period, every_hours, weekly
 from components.sql_maintenance import MaintenanceConfig
-from components.stack_config import UNPREFIXED, refuse
+from components.stack_config import UNPREFIXED, Check, refuse
 
 # RFC 1123: labels of letters, digits and inner hyphens; an optional port for development.
 DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:\d{1,5})?")
@@ -99,18 +99,18 @@ class StackConfig:
     recovery: RecoveryConfig
     sql_maintenance: MaintenanceConfig
 
-    def __post_init__(self) -> None:
-        refuse(
-            [
-                *connection_budget(self.pool, self.postgres),
-                *wait_limits(self.pool, self.postgres, self.environment),
-                *pool_clients(self.app, self.pool, self.environment),
-                *rolling(self.app, self.nginx),
-                *api_timeout(self.nginx, self.environment),
-                *recovery_contract(self.recovery, self.backup),
-                *meeting_schedules(self.backup, self.sql_maintenance),
-            ]
-        )
+    @staticmethod
+    def checks() -> list[Check]:
+        """What must hold between parts; a parameter's name is that of its part."""
+        return [
+            connection_budget,
+            wait_limits,
+            pool_clients,
+            rolling,
+            api_timeout,
+            recovery_contract,
+            meeting_schedules,
+        ]
 
 
 def connection_budget(pool: PgBouncerConfig, postgres: PostgresConfig) -> list[str]:
@@ -218,16 +218,17 @@ def recovery_contract(recovery: RecoveryConfig, backup: BackupConfig) -> list[st
     return problems
 
 
-def meeting_schedules(backup: BackupConfig, maintenance: MaintenanceConfig) -> list[str]:
+def meeting_schedules(backup: BackupConfig, sql_maintenance: MaintenanceConfig) -> list[str]:
     """Weekly SQL keeps clear of dumps and of the restore test, which all want the disk (BK-14)."""
-    sql = weekly(maintenance.day, maintenance.time, maintenance.deadline_minutes)
+    sql = weekly(sql_maintenance.day, sql_maintenance.time, sql_maintenance.deadline_minutes)
     test = weekly(backup.verify_day, backup.verify_time, backup.verify_deadline_minutes)
     dumps = [
         Period(number * DAY + minute, 1)
         for number in range(len(DAYS))
         for minute in every_hours(backup.time, backup.interval_hours)
     ]
-    got = f"got {maintenance.day} {maintenance.time} for {maintenance.deadline_minutes} minutes"
+    minutes = sql_maintenance.deadline_minutes
+    got = f"got {sql_maintenance.day} {sql_maintenance.time} for {minutes} minutes"
     problems: list[str] = []
     if sql.meets(test):
         problems.append(

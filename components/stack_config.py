@@ -5,16 +5,20 @@ components say who reads what. Leaves out the values of secrets, which stay outp
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import Field, fields, is_dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from inspect import signature
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import pulumi
 from pulumi.runtime import config
 
 T = TypeVar("T")
+
+Check = Callable[..., list[str]]
+"""Tells the problems between some parts of a configuration, as `refuse` takes them."""
 
 UNPREFIXED = {"prefix": ""}
 """Metadata of a field whose keys are not prefixed by its name."""
@@ -140,6 +144,7 @@ def _read(cls: type, prefix: str, given: Mapping[str, str], problems: list[str])
                 values[field.name] = _parse(given[key], hint)
             except ValueError as error:
                 problems.append(f"{key} {error}")
+    problems.extend(_named(prefix, problem) for problem in _contradictions(cls, values))
     if len(problems) > before:
         return None
     try:
@@ -147,6 +152,17 @@ def _read(cls: type, prefix: str, given: Mapping[str, str], problems: list[str])
     except ConfigError as error:
         problems.extend(_named(prefix, problem) for problem in error.problems)
         return None
+
+
+def _contradictions(cls: type, values: Mapping[str, Any]) -> list[str]:
+    """What `cls.checks()` find, those left out that need a part with problems of its own."""
+    checks: list[Check] = getattr(cls, "checks", list[Check])()
+    found: list[str] = []
+    for check in checks:
+        parts = [values.get(name) for name in signature(check).parameters]
+        if None not in parts:
+            found += check(*parts)
+    return found
 
 
 def _named(prefix: str, problem: str) -> str:

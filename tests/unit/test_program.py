@@ -11,6 +11,7 @@ from pulumi.runtime import rpc
 
 from components.contract import CONTRACT
 from components.generated_secrets import key
+from components.stack_config import ConfigError
 from offline.recorder import PROJECT, ROOT, Graph, Registered, invented, plain
 
 IMAGE: dict[str, Any] = {"image": f"shop@sha256:{'0' * 64}", "deploymentVersion": "3f2a9c1"}
@@ -177,6 +178,17 @@ def test_no_generated_secret_is_in_clear_outside_a_secret(graph: Graph) -> None:
         visible = {k: v for k, v in outputs.items() if not rpc.is_rpc_secret(v)}
         text = json.dumps(visible, default=str)
         assert not [v for v in values if v in text], name
+
+
+def test_every_problem_of_a_stack_file_is_told_at_once() -> None:
+    """What contradicts each other too, as far as the parts are right by themselves."""
+    with pytest.raises(ConfigError) as refused:
+        deploy_stack(
+            "dev",
+            **{"appMinReplica": 3, "appMinReplicas": 0, "domain": "http://x", "poolSize": 500},
+        )
+    at_fault = {problem.split()[0] for problem in refused.value.problems}
+    assert at_fault == {"appMinReplica", "appMinReplicas", "appMinAvailable", "domain", "poolSize"}
 
 
 def test_what_must_not_exist_twice_has_a_fixed_name(graph: Graph) -> None:
