@@ -3,6 +3,7 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.aws_regions import make_regions
 from components.backends import make_backends
 from components.environment import Environment, EnvironmentArgs
 from components.generated_secrets import GeneratedSecrets
@@ -26,7 +27,7 @@ stateful = pulumi.ResourceOptions(provider=cluster, protect=site.protect_data)
 
 secrets = GeneratedSecrets("secrets", config.secrets)
 namespace = Namespace("namespace", NamespaceArgs(name=site.namespace), stateful).name
-backends = make_backends(config, secrets, namespace, plain, stateful)
+backends = make_backends(config, secrets, namespace, plain, stateful, make_regions(config))
 environment = Environment(
     "environment",
     EnvironmentArgs(

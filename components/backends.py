@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.aws_regions import Regions
+from components.backend_config import CacheBackend, DatabaseBackend
 from components.backups import ClusterBackups, ClusterBackupsArgs
 from components.cache import Cache
 from components.database import Database, connection_url
+from components.external import ExternalArgs, ExternalCache, ExternalDatabase
 from components.generated_secrets import GeneratedSecrets
 from components.pgbouncer import PgBouncer, PgBouncerArgs
 from components.postgres import ClusterPostgres, ClusterPostgresArgs
@@ -24,6 +27,8 @@ from components.stack import StackConfig
 class Backends:
     secrets: GeneratedSecrets
     database: Database
+    analytics_url: pulumi.Output[str] | None
+    """The read-only role's session with a read replica (DB-12); None where there is none."""
     pooler: PgBouncer
     dump: JobStep
     """Saves the database before a migration."""
@@ -46,16 +51,11 @@ def make_backends(
     namespace: pulumi.Input[str],
     plain: pulumi.ResourceOptions,
     stateful: pulumi.ResourceOptions,
+    regions: Regions | None,
 ) -> Backends:
     """Everything behind the application; `stateful` are the options of what holds data."""
-    image, keep = config.postgres.image, config.site.protect_data
-    database = ClusterPostgres(
-        "postgres",
-        ClusterPostgresArgs(
-            config=config.postgres, namespace=namespace, secrets=secrets, keep_volume=keep
-        ),
-        stateful,
-    )
+    image = config.postgres.image
+    database, analytics_url = _database(config, secrets, namespace, stateful, regions)
     pooler = PgBouncer(
         "pgbouncer",
         PgBouncerArgs(
@@ -75,8 +75,8 @@ def make_backends(
             namespace=namespace,
             database=database,
             image=image,
-            scratch_gib=config.postgres.storage_gib,
-            keep_volume=keep,
+            scratch_gib=config.database_gib,
+            keep_volume=config.site.protect_data,
         ),
         stateful,
     )
@@ -88,17 +88,96 @@ def make_backends(
         plain,
     )
 
-    def replica_set(name: str, role: Role) -> RedisReplicaSet:
-        args = RedisReplicaSetArgs(
-            config=config.redis, namespace=namespace, secrets=secrets, keep_volume=keep, role=role
-        )
-        return RedisReplicaSet(name, args, stateful)
+    def cache(name: str, role: Role) -> Cache:
+        return _cache(name, role, config, secrets, namespace, stateful, regions)
 
     return Backends(
         secrets=secrets,
         database=database,
+        analytics_url=analytics_url,
         pooler=pooler,
         dump=backups.dump_step(),
-        cache=replica_set("redis", Role.CACHE),
-        queue=replica_set("redis-queue", Role.QUEUE) if config.redis.queue else None,
+        cache=cache("redis", Role.CACHE),
+        queue=cache("redis-queue", Role.QUEUE) if config.redis.queue else None,
     )
+
+
+def _database(
+    config: StackConfig,
+    secrets: GeneratedSecrets,
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+    regions: Regions | None,
+) -> tuple[Database, pulumi.Output[str] | None]:
+    """The database, and the URL of its first read replica."""
+    keep = config.site.protect_data
+    if config.backend.database is DatabaseBackend.EXTERNAL:
+        external = ExternalArgs(config=config.external, namespace=namespace)
+        return ExternalDatabase("postgres", external, opts), None
+    if config.backend.database is DatabaseBackend.CLUSTER:
+        args = ClusterPostgresArgs(
+            config=config.postgres, namespace=namespace, secrets=secrets, keep_volume=keep
+        )
+        return ClusterPostgres("postgres", args, opts), None
+    # Imported only where it is used: a third of a second and 20 MB (PL-3).
+    from components.rds import RdsPostgres, RdsPostgresArgs
+
+    home = _home(regions)
+    rds = RdsPostgres(
+        "postgres",
+        RdsPostgresArgs(
+            config=config.rds,
+            postgres=config.postgres,
+            aws=config.aws,
+            recovery=regions.recovery if regions else None,
+            namespace=namespace,
+            secrets=secrets,
+            keep_data=keep,
+        ),
+        pulumi.ResourceOptions.merge(opts, home),
+    )
+    urls = [
+        connection_url(rds.readonly, host, rds.port, rds.name, rds.tls_mode)
+        for host in rds.replica_hosts
+    ]
+    return rds, urls[0] if urls else None
+
+
+def _cache(
+    name: str,
+    role: Role,
+    config: StackConfig,
+    secrets: GeneratedSecrets,
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+    regions: Regions | None,
+) -> Cache:
+    keep = config.site.protect_data
+    if config.backend.cache is CacheBackend.EXTERNAL:
+        external = ExternalArgs(config=config.external, namespace=namespace)
+        return ExternalCache(name, external, opts, queue=role is Role.QUEUE)
+    if config.backend.cache is CacheBackend.CLUSTER:
+        args = RedisReplicaSetArgs(
+            config=config.redis, namespace=namespace, secrets=secrets, keep_volume=keep, role=role
+        )
+        return RedisReplicaSet(name, args, opts)
+    from components.elasticache import ElastiCache, ElastiCacheArgs
+
+    return ElastiCache(
+        name,
+        ElastiCacheArgs(
+            config=config.elasticache,
+            eviction_policy=config.redis.eviction_policy,
+            aws=config.aws,
+            namespace=namespace,
+            secrets=secrets,
+            role=role,
+            keep_data=keep,
+        ),
+        pulumi.ResourceOptions.merge(opts, _home(regions)),
+    )
+
+
+def _home(regions: Regions | None) -> pulumi.ResourceOptions:
+    assert regions is not None, "make_regions makes providers for every stack that uses AWS"
+    return pulumi.ResourceOptions(providers=[regions.home])

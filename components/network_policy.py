@@ -1,5 +1,6 @@
 """Which pods may talk to which: a client carries a label, the server says what that label opens.
 
+A server outside the cluster opens nothing itself: its addresses are all that a policy can name.
 Leaves out enforcement, which is the cluster's network plugin's.
 """
 
@@ -45,6 +46,32 @@ def allow_clients(
             "pod_selector": clients,
             "policy_types": ["Egress"],
             "egress": [{"to": [{"pod_selector": servers}], "ports": tcp}],
+        },
+        opts=opts,
+    )
+
+
+def allow_addresses(
+    name: str,
+    server: str,
+    ranges: tuple[str, ...],
+    port: int,
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Lets the namespace's pods labelled `reaches(server)` out to `port` of CIDR `ranges`."""
+    k8s.networking.v1.NetworkPolicy(
+        f"{name}-to-server",
+        metadata={"namespace": namespace},
+        spec={
+            "pod_selector": {"match_labels": reaches(server)},
+            "policy_types": ["Egress"],
+            "egress": [
+                {
+                    "to": [{"ip_block": {"cidr": cidr}} for cidr in ranges],
+                    "ports": [{"port": port, "protocol": "TCP"}],
+                }
+            ],
         },
         opts=opts,
     )

@@ -44,7 +44,6 @@ def computed_variables(config: StackConfig, backends: Backends) -> dict[str, pul
         "KEEP_ALIVE_TIMEOUT": str(KEEP_ALIVE_MS),
         "NODE_OPTIONS": config.app.node_options,
         "MALLOC_ARENA_MAX": "2",
-        "NODE_EXTRA_CA_CERTS": CA_FILE,
         "NEXT_SERVER_ACTIONS_ENCRYPTION_KEY": secrets.server_actions,
         "NEXTAUTH_SECRET": secrets.nextauth,
         "JWT_SECRET": secrets.jwt,
@@ -52,6 +51,8 @@ def computed_variables(config: StackConfig, backends: Backends) -> dict[str, pul
         "DATABASE_URL": backends.pooler.url,
         "REDIS_URL": backends.cache.url,
     }
+    if config.own_authority:
+        values["NODE_EXTRA_CA_CERTS"] = CA_FILE
     if config.secrets.encryption_key_epoch > 1:
         values["ENCRYPTION_KEY_PREVIOUS"] = secrets.encryption.previous
     if config.app.inject_direct_url:
@@ -68,7 +69,7 @@ def stack_outputs(
     config: StackConfig, backends: Backends, environment: Environment
 ) -> Mapping[str, pulumi.Input[object]]:
     """The outputs of PL-4; every key is there in every stack, credentials are secret."""
-    url = config.site.url
+    url, analytics = config.site.url, backends.analytics_url
     return {
         "outputsVersion": OUTPUTS_VERSION,
         "appUrl": url,
@@ -79,7 +80,7 @@ def stack_outputs(
         "deploymentVersion": config.site.deployment_version,
         "databaseUrl": backends.pooler.url,
         "directUrl": backends.direct_url,
-        "analyticsDatabaseUrl": "",
+        "analyticsDatabaseUrl": "" if analytics is None else analytics,
         "redisUrl": backends.cache.url,
         "serverActionsEncryptionKey": backends.secrets.server_actions,
         "buildEnv": environment.build_env,

@@ -4,7 +4,6 @@ Leaves out pooling (pgbouncer.py), dumps (backups.py) and replicas: a server tha
 is back as soon as a standby would be. Stacks that need more use a managed database.
 """
 
-import re
 from dataclasses import dataclass
 
 import pulumi
@@ -13,12 +12,11 @@ import pulumi_kubernetes as k8s
 from components.certificates import ServerCertificate, server_certificate
 from components.database import Login, TlsMode
 from components.generated_secrets import GeneratedSecrets
-from components.image import unfixed
 from components.network_policy import allow_clients
 from components.pod import CONTAINER_SECURITY, labels, unprivileged
-from components.scram import scram_verifier
-from components.sql_job import GID, SCRIPTS, UID, job_files, job_login, job_pod, sql_step
-from components.stack_config import out_of_range, refuse
+from components.postgres_config import PostgresConfig
+from components.postgres_roles import login, role_logins, roles_job
+from components.sql_job import GID, SCRIPTS, UID
 
 PORT = 5432
 SERVER = "postgres"
@@ -31,67 +29,6 @@ ADMIN = "/etc/nextstack/postgres-admin"
 SHUTDOWN_GRACE_S = 60
 # The first start makes the database, a start after a crash replays the log: neither is stuck.
 START_LIMIT_S = 600
-ROLES_LIMIT_S = 600
-IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-# Taken by PostgreSQL, or by the roles that scripts/roles.sql makes.
-RESERVED = ("postgres", "template0", "template1", "pgbouncer")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PostgresConfig:
-    image: str
-    database: str
-    test_database: str
-    extensions: tuple[str, ...]
-    storage_gib: int
-    memory_mib: int
-    cpu_millicores: int
-    max_connections: int
-    log_min_duration_ms: int
-    statement_timeout_ms: int
-    readonly_statement_timeout_ms: int
-    idle_in_transaction_timeout_ms: int
-
-    def __post_init__(self) -> None:
-        names = [("database", self.database)]
-        if self.test_database:
-            names.append(("test_database", self.test_database))
-        problems = unfixed("image", self.image)
-        problems += [
-            f"{field} is not a usable name: got {value!r}, allowed a-z, 0-9 and _, at most 63 "
-            f"characters, not starting with a digit and none of {', '.join(RESERVED)}"
-            for field, value in names
-            if not IDENTIFIER.fullmatch(value) or value in RESERVED
-        ]
-        if self.database == self.test_database:
-            problems.append(
-                f"test_database is the database itself: got {self.test_database!r}, allowed "
-                "another name, or empty for none; tests delete what they find"
-            )
-        problems += [
-            f"extensions names {extension!r}, allowed a-z, 0-9, _ and -, as PostgreSQL spells it"
-            for extension in self.extensions
-            if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", extension)
-        ]
-        refuse(problems + self._out_of_range())
-
-    def _out_of_range(self) -> list[str]:
-        ranges = {
-            "storage_gib": (1, 1024, "choose within it, or a managed database for more"),
-            "memory_mib": (256, 65_536, "a quarter is its own cache"),
-            "cpu_millicores": (10, 64_000, "1000 is one processor"),
-            "max_connections": (20, 1000, "the pool multiplies them; more only costs memory"),
-            "log_min_duration_ms": (0, 3_600_000, "0 logs every statement"),
-            "statement_timeout_ms": (1, 3_600_000, "no limit would let one query hold the pool"),
-            "readonly_statement_timeout_ms": (1, 86_400_000, "analytics need a limit, too"),
-            "idle_in_transaction_timeout_ms": (1, 3_600_000, "idle transactions block vacuum"),
-        }
-        return out_of_range(self, ranges)
-
-    @property
-    def databases(self) -> list[str]:
-        """The application's database, and the one for tests where the stack has one."""
-        return [self.database, *filter(None, [self.test_database])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +50,6 @@ class ClusterPostgres(pulumi.ComponentResource):
     owner: Login
     app: Login
     app_previous: Login
-    readonly: Login
-    """Reads every table, for analytics."""
-    monitor: Login
-    """Reads statistics, no rows."""
     ca_bundle: pulumi.Output[str]
     tls_mode: TlsMode = TlsMode.VERIFY_FULL
     ready: list[pulumi.Resource]
@@ -139,8 +72,19 @@ class ClusterPostgres(pulumi.ComponentResource):
         self.port = pulumi.Output.from_input(PORT)
         self.name = pulumi.Output.from_input(args.config.database)
         self.ca_bundle = pulumi.Output.unsecret(certificate.apply(lambda made: made.ca))
-        self._logins(args.secrets)
-        self.ready = [self._roles(args.secrets.database_admin)]
+        logins = role_logins(args.secrets)
+        self.owner, self.app, self.app_previous = logins.owner, logins.app, logins.app_previous
+        self.ready = [
+            roles_job(
+                name,
+                self,
+                logins,
+                args.config,
+                login("postgres", args.secrets.database_admin),
+                args.namespace,
+                self._replaceable,
+            )
+        ]
         allow_clients(SERVER, self._labels, [PORT], args.namespace, self._replaceable)
         self.register_outputs({"host": self.host, "port": self.port, "name": self.name})
 
@@ -220,76 +164,6 @@ class ClusterPostgres(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
-
-    def _logins(self, secrets: GeneratedSecrets) -> None:
-        current, previous = ("a", "b") if secrets.database.slot == "a" else ("b", "a")
-        self.owner = _login("owner", secrets.database_owner)
-        self.app = _login(f"app_{current}", secrets.database.current)
-        self.app_previous = _login(f"app_{previous}", secrets.database.previous)
-        self.readonly = _login("readonly", secrets.database_readonly)
-        self.monitor = _login("monitor", secrets.database_monitor)
-
-    def _roles(self, admin_password: pulumi.Output[str]) -> k8s.batch.v1.Job:
-        """Runs again when a credential or a script changes, because both are in its spec."""
-        config, namespace = self._args.config, self._args.namespace
-        apps = [self.app, self.app_previous]
-        app_a, app_b = apps if self._args.secrets.database.slot == "a" else reversed(apps)
-        logins = {
-            "OWNER": self.owner,
-            "APP_A": app_a,
-            "APP_B": app_b,
-            "READONLY": self.readonly,
-            "MONITOR": self.monitor,
-        }
-        verifiers = {f"{role}_VERIFIER": login.verifier or "" for role, login in logins.items()}
-        files = job_files(
-            f"{self._name}-roles",
-            ["roles.sh", "roles.sql", "database.sql"],
-            self.ca_bundle,
-            namespace,
-            self._replaceable,
-        )
-        login = job_login(
-            f"{self._name}-roles",
-            self,
-            _login("postgres", admin_password),
-            namespace,
-            self._replaceable,
-            {**verifiers, "PGDATABASE": "postgres"},
-        )
-        step = sql_step(
-            "roles",
-            "roles.sh",
-            image=config.image,
-            files=files,
-            login=login,
-            env={
-                "DATABASES": " ".join(config.databases),
-                "TEST_DATABASE": config.test_database,
-                "EXTENSIONS": " ".join(config.extensions),
-                "APP_TIMEOUT_MS": str(config.statement_timeout_ms),
-                "READONLY_TIMEOUT_MS": str(config.readonly_statement_timeout_ms),
-                "IDLE_TIMEOUT_MS": str(config.idle_in_transaction_timeout_ms),
-            },
-        )
-        return k8s.batch.v1.Job(
-            f"{self._name}-roles",
-            metadata=self._metadata,
-            spec={
-                "active_deadline_seconds": ROLES_LIMIT_S,
-                "backoff_limit": 6,
-                "template": job_pod(step, labels("postgres-roles", self._name)),
-            },
-            opts=self._replaceable,
-        )
-
-
-def _login(username: str, password: pulumi.Output[str]) -> Login:
-    return Login(
-        username=pulumi.Output.from_input(username),
-        password=password,
-        verifier=password.apply(lambda known: scram_verifier(username, known)),
-    )
 
 
 def postgresql_conf(config: PostgresConfig) -> str:

@@ -37,6 +37,7 @@ def make_site(
             config_map=environment.config_map,
             secret=environment.secret,
             ca_bundle=backends.database.ca_bundle,
+            own_authority=config.own_authority,
             migration=Migration(
                 # Under both names: some tools migrate over the address that the application has.
                 env={

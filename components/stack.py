@@ -6,13 +6,18 @@ from dataclasses import dataclass, field
 import pulumi
 
 from components.app_config import AppConfig
+from components.aws_config import AwsConfig
+from components.backend_config import BackendConfig, CacheBackend, DatabaseBackend
 from components.backups import BackupConfig
+from components.elasticache_config import ElastiCacheConfig
 from components.environment import EnvironmentConfig
+from components.external_config import ExternalConfig
 from components.generated_secrets import SecretsConfig
 from components.image import unfixed
 from components.nginx_config import NginxConfig
 from components.pgbouncer import TEST_POOL_SIZE, PgBouncerConfig
-from components.postgres import PostgresConfig
+from components.postgres_config import PostgresConfig
+from components.rds_config import RDS_RPO_MINUTES, RdsConfig, authorities
 from components.recovery import RecoveryConfig
 from components.redis_settings import RedisConfig
 from components.schedule import DAY, DAYS, Period, every_hours, weekly
@@ -88,6 +93,11 @@ class SiteConfig:
 @dataclass(frozen=True, kw_only=True)
 class StackConfig:
     site: SiteConfig = field(metadata=UNPREFIXED)
+    backend: BackendConfig = field(metadata=UNPREFIXED)
+    aws: AwsConfig
+    rds: RdsConfig
+    elasticache: ElastiCacheConfig
+    external: ExternalConfig
     secrets: SecretsConfig = field(metadata=UNPREFIXED)
     environment: EnvironmentConfig = field(metadata=UNPREFIXED)
     app: AppConfig
@@ -110,7 +120,24 @@ class StackConfig:
             api_timeout,
             recovery_contract,
             meeting_schedules,
+            meeting_windows,
+            aws_needs,
+            rds_needs,
+            elasticache_needs,
+            external_needs,
         ]
+
+    @property
+    def own_authority(self) -> bool:
+        """Whether the database's certificate comes from an authority that systems do not know."""
+        external = self.backend.database is DatabaseBackend.EXTERNAL
+        return not external or bool(self.external.database_ca_file)
+
+    @property
+    def database_gib(self) -> int:
+        """How much a restored copy of the database may take."""
+        rds = self.backend.database is DatabaseBackend.RDS
+        return self.rds.storage_gib if rds else self.postgres.storage_gib
 
 
 def connection_budget(pool: PgBouncerConfig, postgres: PostgresConfig) -> list[str]:
@@ -187,8 +214,42 @@ def api_timeout(nginx: NginxConfig, environment: EnvironmentConfig) -> list[str]
     ]
 
 
-def recovery_contract(recovery: RecoveryConfig, backup: BackupConfig) -> list[str]:
-    """A database with nothing but dumps can promise no more than they give (BK-19)."""
+def recovery_contract(
+    backend: BackendConfig, recovery: RecoveryConfig, backup: BackupConfig, rds: RdsConfig
+) -> list[str]:
+    """A stack promises no more than its backups give (BK-19).
+
+    RDS has point-in-time recovery; of the others only our own dumps are certain, because the
+    program controls no snapshot of a service that somebody else runs.
+    """
+    problems: list[str] = []
+    if recovery.rto_minutes < backup.verify_deadline_minutes:
+        problems.append(
+            f"recovery_rto_minutes is not proven: got {recovery.rto_minutes}, allowed "
+            f"{backup.verify_deadline_minutes} or more, what the restore test may take; lower "
+            "backupVerifyDeadlineMinutes"
+        )
+    if backend.database is DatabaseBackend.RDS:
+        return problems + _kept_by_rds(recovery, rds)
+    return problems + _kept_by_dumps(recovery, backup)
+
+
+def _kept_by_rds(recovery: RecoveryConfig, rds: RdsConfig) -> list[str]:
+    problems: list[str] = []
+    if recovery.rpo_minutes < RDS_RPO_MINUTES:
+        problems.append(
+            f"recovery_rpo_minutes cannot be kept: got {recovery.rpo_minutes}, allowed "
+            f"{RDS_RPO_MINUTES} or more, the age of the newest point that RDS restores"
+        )
+    if recovery.retention_days > rds.backup_retention_days:
+        problems.append(
+            f"recovery_retention_days cannot be kept: got {recovery.retention_days}, allowed at "
+            f"most rdsBackupRetentionDays {rds.backup_retention_days}; raise it, up to 35"
+        )
+    return problems
+
+
+def _kept_by_dumps(recovery: RecoveryConfig, backup: BackupConfig) -> list[str]:
     problems: list[str] = []
     interval = backup.interval_hours * 60
     if recovery.rpo_minutes < interval:
@@ -196,12 +257,6 @@ def recovery_contract(recovery: RecoveryConfig, backup: BackupConfig) -> list[st
             f"recovery_rpo_minutes cannot be kept: got {recovery.rpo_minutes}, allowed {interval} "
             "or more, the time between two dumps; lower backupIntervalHours, or use a managed "
             "database for less than 60"
-        )
-    if recovery.rto_minutes < backup.verify_deadline_minutes:
-        problems.append(
-            f"recovery_rto_minutes is not proven: got {recovery.rto_minutes}, allowed "
-            f"{backup.verify_deadline_minutes} or more, what the restore test may take; lower "
-            "backupVerifyDeadlineMinutes"
         )
     if recovery.retention_days > backup.keep_days:
         problems.append(
@@ -241,4 +296,102 @@ def meeting_schedules(backup: BackupConfig, sql_maintenance: MaintenanceConfig) 
             f"sql_maintenance_time meets a dump: {got}, allowed a time between two dumps, which "
             f"start at {backup.time} UTC and every {backup.interval_hours} h; move or shorten it"
         )
+    return problems
+
+
+def meeting_windows(
+    backend: BackendConfig,
+    rds: RdsConfig,
+    elasticache: ElastiCacheConfig,
+    backup: BackupConfig,
+    sql_maintenance: MaintenanceConfig,
+) -> list[str]:
+    """What AWS restarts is not restarted together, nor while SQL or a dump runs on it (BK-14)."""
+    if backend.database is not DatabaseBackend.RDS:
+        return []
+    patching, saving = rds.maintenance_window, rds.backup_window
+    sql = weekly(sql_maintenance.day, sql_maintenance.time, sql_maintenance.deadline_minutes)
+    dumps = [
+        Period(number * DAY + minute, backup.deadline_minutes)
+        for number in range(len(DAYS))
+        for minute in every_hours(backup.time, backup.interval_hours)
+    ]
+    problems: list[str] = []
+    if backend.cache is CacheBackend.ELASTICACHE and elasticache.maintenance_window.period.meets(
+        patching.period
+    ):
+        problems.append(
+            f"elasticache_maintenance_time meets the database's: got "
+            f"{elasticache.maintenance_window.text}, allowed no minute of {patching.text}; else "
+            "both may restart at once (S-1)"
+        )
+    if any(sql.meets(window) for window in (patching.period, *saving.periods)):
+        problems.append(
+            f"sql_maintenance_time meets a window of RDS: got {sql_maintenance.day} "
+            f"{sql_maintenance.time} for {sql_maintenance.deadline_minutes} minutes, allowed no "
+            f"minute of {patching.text} or of {saving.text} on any day"
+        )
+    if any(dump.meets(patching.period) for dump in dumps):
+        problems.append(
+            f"backup_time meets the maintenance of RDS: got {backup.time}, every "
+            f"{backup.interval_hours} h for up to {backup.deadline_minutes} minutes, allowed no "
+            f"minute of {patching.text}; a restart breaks off a dump"
+        )
+    return problems
+
+
+def aws_needs(backend: BackendConfig, aws: AwsConfig) -> list[str]:
+    return aws.missing if backend.uses_aws else []
+
+
+def rds_needs(backend: BackendConfig, rds: RdsConfig, aws: AwsConfig) -> list[str]:
+    if backend.database is not DatabaseBackend.RDS:
+        return []
+    problems: list[str] = []
+    if not rds.instance_name:
+        problems.append("rds_instance_name is empty; name the instance, such as shop-production-1")
+    problems += [
+        f"rds_ca_file cannot be read: {problem}; fetch "
+        "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem into it"
+        for problem in authorities(rds.ca_file)[1]
+    ]
+    if rds.replicate_backups and not aws.recovery_region:
+        problems.append(
+            "rds_replicate_backups is true without awsRecoveryRegion; name the region, or set it "
+            "to false"
+        )
+    return problems
+
+
+def elasticache_needs(backend: BackendConfig, elasticache: ElastiCacheConfig) -> list[str]:
+    if backend.cache is not CacheBackend.ELASTICACHE or elasticache.group_name:
+        return []
+    return ["elasticache_group_name is empty; name the group, such as shop-production"]
+
+
+def external_needs(
+    backend: BackendConfig, external: ExternalConfig, redis: RedisConfig
+) -> list[str]:
+    """Every external service has its address and its password."""
+    needed: dict[str, tuple[str, str]] = {}
+    if backend.database is DatabaseBackend.EXTERNAL:
+        needed["database"] = ("external_database_url", external.database_url)
+        if external.database_owner_url:
+            needed["databaseOwner"] = ("external_database_owner_url", external.database_owner_url)
+    if backend.cache is CacheBackend.EXTERNAL:
+        needed["cache"] = ("external_cache_url", external.cache_url)
+        if redis.queue:
+            needed["queue"] = ("external_queue_url", external.queue_url)
+    problems = [f"{key} is empty; set the service's URL" for key, url in needed.values() if not url]
+    problems += [
+        f"external_passwords.{name} is missing; set it with: pulumi config set --secret --path "
+        f"externalPasswords.{name} value"
+        for name in needed
+        if name not in external.passwords
+    ]
+    if backend.database is DatabaseBackend.EXTERNAL and external.database_ca_file:
+        problems += [
+            f"external_database_ca_file cannot be read: {problem}"
+            for problem in authorities(external.database_ca_file)[1]
+        ]
     return problems

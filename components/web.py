@@ -50,6 +50,8 @@ class WebAppArgs:
     """Name of the Secret whose entries become environment variables."""
     ca_bundle: pulumi.Input[str]
     """PEM certificates that verify the database; empty where the system's are enough."""
+    own_authority: bool = True
+    """Whether `ca_bundle` holds any; by default it does."""
     migration: Migration
     """What runs around the migration command; without a command nothing of it is used."""
     servers: tuple[str, ...] = ("pgbouncer", "redis")
@@ -370,8 +372,7 @@ def _migrate(args: WebAppArgs, secret: pulumi.Input[str]) -> k8s.core.v1.Contain
         "env_from": [{"secret_ref": {"name": secret}}],
         "env": [
             {"name": "NODE_ENV", "value": "production"},
-            {"name": "NODE_EXTRA_CA_CERTS", "value": CA_FILE},
-            {"name": "PGSSLROOTCERT", "value": CA_FILE},
+            *_authorities(args.own_authority),
         ],
         "security_context": {
             **CONTAINER_SECURITY,
@@ -379,3 +380,14 @@ def _migrate(args: WebAppArgs, secret: pulumi.Input[str]) -> k8s.core.v1.Contain
             "run_as_group": config.gid,
         },
     }
+
+
+def _authorities(own: bool) -> list[k8s.core.v1.EnvVarArgsDict]:
+    """What Node.js and libpq verify the database with."""
+    if not own:
+        # libpq 16 and newer: the image's own authorities, as Node.js takes them anyway.
+        return [{"name": "PGSSLROOTCERT", "value": "system"}]
+    return [
+        {"name": "NODE_EXTRA_CA_CERTS", "value": CA_FILE},
+        {"name": "PGSSLROOTCERT", "value": CA_FILE},
+    ]

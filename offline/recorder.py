@@ -35,7 +35,7 @@ def invented(kind: str, name: str, inputs: dict[str, Any]) -> str:
 
 
 class Providers(mocks.Mocks):
-    """Answers for the providers: generated secrets, and the names that Kubernetes objects get."""
+    """Answers for the providers: generated secrets, names of Kubernetes objects, AWS addresses."""
 
     def __init__(self, generate: Generate = invented, preview: bool = False) -> None:
         self._generate = generate
@@ -48,6 +48,8 @@ class Providers(mocks.Mocks):
         if kind == "RandomPassword" and not self._preview:
             # Mocks ignore which outputs a schema calls secret.
             state["result"] = pulumi.Output.secret(self._generate(kind, args.name, inputs))
+        if not self._preview:
+            state = _made_up(args.typ, args.name, inputs) | state
         if args.typ.startswith("kubernetes:"):
             metadata: dict[str, Any] = plain(state.get("metadata", {}))
             state["metadata"] = {"name": self.object_name(kind, args.name, inputs)} | metadata
@@ -61,6 +63,21 @@ class Providers(mocks.Mocks):
         raise NotImplementedError(f"the program may look nothing up: {args.token}")
 
 
+def _made_up(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, str]:
+    """What only the random provider or AWS would know, in its form."""
+    if type_.endswith(":RandomId"):
+        return {"hex": hashlib.sha256(name.encode()).hexdigest()[: 2 * inputs["byteLength"]]}
+    if not type_.startswith("aws:"):
+        return {}
+    service = type_.removeprefix("aws:").split("/")[0]
+    return {
+        "name": name,
+        "arn": f"arn:aws:{service}:zz-none-1:000000000000:{name}",
+        "address": f"{name}.invented.rds.amazonaws.com",
+        "primaryEndpointAddress": f"master.{name}.invented.cache.amazonaws.com",
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Registered:
     """One resource as the engine would have received it; wire form, so keys are camelCase."""
@@ -71,6 +88,9 @@ class Registered:
     """URN of the parent; empty for the stack."""
     provider: str
     protect: bool
+    retain_on_delete: bool
+    """Whether it stays when it leaves the program."""
+    ignore_changes: tuple[str, ...]
     depends_on: tuple[str, ...]
     """URNs of all resources that come first, by reference or by option."""
     inputs: dict[str, Any]
@@ -127,6 +147,8 @@ class Recorder(mocks.MockMonitor):
                 parent=request.parent,
                 provider=request.provider,
                 protect=request.protect,
+                retain_on_delete=request.retainOnDelete,
+                ignore_changes=tuple(request.ignoreChanges),
                 depends_on=tuple(sorted(request.dependencies)),
                 inputs=cast(dict[str, Any], plain(wire)),
                 secrets=wire,

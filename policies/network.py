@@ -137,15 +137,18 @@ def no_second_way_in(resource: Resource, context: Context) -> Iterator[str]:
     Severity.MEDIUM,
     types=PODS,
     across=True,
-    fix="call allow_clients() for that server, or remove the label",
+    fix="call allow_clients() or allow_addresses() for that server, or remove the label",
 )
 def reached_server_exists(resource: Resource, context: Context) -> Iterator[str]:
     """AP-11."""
     directions: dict[str, set[str]] = {}
     for policy in context.of_type(POLICY):
         spec = policy.inputs.get("spec", {})
+        # A server outside the cluster is named by its addresses, and has no policy of its own.
+        peers = [peer for entry in spec.get("egress", []) for peer in entry.get("to", [])]
+        opened = {"Egress", *(["Ingress"] if any("ipBlock" in peer for peer in peers) else [])}
         for label in spec.get("podSelector", {}).get("matchLabels", {}):
-            directions.setdefault(label, set()).add("Egress")
+            directions.setdefault(label, set()).update(opened)
         for entry in spec.get("ingress", []):
             for peer in entry.get("from", []):
                 for label in peer.get("podSelector", {}).get("matchLabels", {}):

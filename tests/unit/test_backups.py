@@ -8,11 +8,13 @@ import pulumi
 import pytest
 from conftest import STACKS, deploy, knobs
 
+from components.backend_config import BackendConfig, CacheBackend, DatabaseBackend
 from components.backups import BackupConfig, ClusterBackups, ClusterBackupsArgs, verify_sql
 from components.environment import EnvironmentConfig
 from components.generated_secrets import GeneratedSecrets, SecretsConfig
 from components.pgbouncer import PgBouncerConfig
 from components.postgres import ClusterPostgres, ClusterPostgresArgs, PostgresConfig
+from components.rds_config import RdsConfig
 from components.recovery import RecoveryConfig
 from components.schedule import WEEK, Period, Weekday, daily_cron, weekly, weekly_cron
 from components.sql_job import SCRIPTS
@@ -296,12 +298,21 @@ def test_promises_have_limits(field: str, high: int) -> None:
 @pytest.mark.parametrize("stack_name", STACKS)
 def test_every_committed_stack_keeps_its_promises(stack_name: str) -> None:
     """BK-19."""
-    assert recovery_contract(recovery(stack_name), backup(stack_name)) == []
+    chosen = knobs(BackendConfig, "", stack_name)
+    promised, done = recovery(stack_name), backup(stack_name)
+    assert recovery_contract(chosen, promised, done, rds(stack_name)) == []
 
 
 def test_dev_promises_a_day_of_data_and_half_an_hour() -> None:
     """BK-19, RO-13."""
     assert recovery() == RecoveryConfig(rpo_minutes=1440, rto_minutes=30, retention_days=7)
+
+
+IN_CLUSTER = BackendConfig(database=DatabaseBackend.CLUSTER, cache=CacheBackend.CLUSTER)
+
+
+def rds(stack_name: str = "dev") -> RdsConfig:
+    return knobs(RdsConfig, "rds", stack_name)
 
 
 @pytest.mark.parametrize(
@@ -318,13 +329,13 @@ def test_a_promise_that_dumps_cannot_keep_is_refused(
     promised: dict[str, Any], done: dict[str, Any], message: str
 ) -> None:
     """BK-19, PL-7."""
-    [problem] = recovery_contract(recovery(**promised), backup(**done))
+    [problem] = recovery_contract(IN_CLUSTER, recovery(**promised), backup(**done), rds())
     assert problem.startswith(message) or message in problem
 
 
 def test_a_promise_that_is_just_kept_is_accepted() -> None:
     done = backup(interval_hours=1, keep_count=168)
-    assert recovery_contract(recovery(rpo_minutes=60), done) == []
+    assert recovery_contract(IN_CLUSTER, recovery(rpo_minutes=60), done, rds()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""The AWS providers of a stack: one for each region it uses, for one account, with its tags.
+
+Leaves out credentials: they come from the environment, as for every AWS tool.
+"""
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components.stack import StackConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regions:
+    home: pulumi.ProviderResource
+    recovery: pulumi.ProviderResource | None
+    """Where copies go; None where the stack makes none."""
+
+
+def make_regions(config: StackConfig) -> Regions | None:
+    """None where the stack keeps nothing on AWS, which then is not even imported (PL-3)."""
+    if not config.backend.uses_aws:
+        return None
+    import pulumi_aws as aws
+
+    def provider(name: str, region: str) -> aws.Provider:
+        return aws.Provider(
+            name,
+            region=region,
+            # Credentials of another account are refused before anything is read or changed.
+            allowed_account_ids=[config.aws.account_id],
+            default_tags={"tags": config.site.labels},
+        )
+
+    recovery = config.aws.recovery_region
+    return Regions(
+        home=provider("aws-home", config.aws.region),
+        recovery=provider("aws-recovery", recovery) if recovery else None,
+    )

@@ -1,0 +1,33 @@
+"""The firewall of a server on AWS, as network_policy.py is in the cluster."""
+
+import pulumi
+from pulumi_aws import ec2, vpc
+
+from components.aws_config import AwsConfig
+
+
+def server_group(
+    name: str, config: AwsConfig, port: int, tags: dict[str, str], opts: pulumi.ResourceOptions
+) -> ec2.SecurityGroup:
+    """Admits the clients' security groups to `port`, and lets the server call nobody."""
+    group = ec2.SecurityGroup(
+        f"{name}-firewall",
+        description=f"{name}: port {port} from the pods of the cluster",
+        vpc_id=config.vpc_id,
+        revoke_rules_on_delete=False,
+        tags=tags,
+        opts=opts,
+    )
+    for client in config.client_security_group_ids:
+        vpc.SecurityGroupIngressRule(
+            f"{name}-from-{client}",
+            description="pods of the cluster",
+            security_group_id=group.id,
+            referenced_security_group_id=client,
+            ip_protocol="tcp",
+            from_port=port,
+            to_port=port,
+            tags=tags,
+            opts=opts,
+        )
+    return group
