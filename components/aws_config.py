@@ -26,7 +26,7 @@ class AwsConfig:
 
     def __post_init__(self) -> None:
         problems = [
-            f"{name} is no region: got {region!r}, allowed a name such as eu-central-1"
+            f"{name} is no region: got {region!r}, allowed a name such as us-east-1"
             for name, region in (("region", self.region), ("recovery_region", self.recovery_region))
             if region and not REGION.fullmatch(region)
         ]

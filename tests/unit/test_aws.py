@@ -67,7 +67,7 @@ def test_everything_is_in_the_named_account_and_region(graph: Graph) -> None:
         assert "region" not in r.inputs, r.name  # the provider's
     for provider in graph.all("aws"):
         assert json.loads(provider.inputs["allowedAccountIds"]) == ["123456789012"]
-        regions = {"aws-home": "eu-central-1", "aws-recovery": "eu-west-1"}
+        regions = {"aws-home": "us-east-1", "aws-recovery": "us-west-2"}
         assert provider.inputs["region"] == regions[provider.name]
 
 
@@ -175,7 +175,7 @@ def aws(**changes: Any) -> AwsConfig:
     ("changes", "message"),
     [
         ({"region": "europe"}, "awsRegion is no region: got 'europe'"),
-        ({"recovery_region": "eu-central-1"}, "awsRecoveryRegion is the home region"),
+        ({"recovery_region": "us-east-1"}, "awsRecoveryRegion is the home region"),
         ({"account_id": "12345"}, "awsAccountId is no account: got '12345', allowed 12 digits"),
         ({"vpc_id": "vpc-xyz"}, "awsVpcId has a malformed id: got 'vpc-xyz'"),
         ({"subnet_ids": ["vpc-0123456789abcdef0"]}, "awsSubnetIds has a malformed id"),
