@@ -224,11 +224,12 @@ def _server(args: WebAppArgs) -> k8s.core.v1.ContainerArgsDict:
             "period_seconds": 1,
             "failure_threshold": config.startup_s,
         },
+        # A minute, because an overloaded server that is restarted only passes its load on.
         "liveness_probe": {
             "tcp_socket": port,
             "period_seconds": 10,
-            "timeout_seconds": 2,
-            "failure_threshold": 3,
+            "timeout_seconds": 5,
+            "failure_threshold": 6,
         },
         "readiness_probe": readiness,
     }

@@ -159,7 +159,8 @@ def site(stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+# Not for longer than a module: its event loop runs in this thread, where others need their own.
+@pytest.fixture(scope="module")
 def browser(stack: Stack) -> Iterator[Browser]:
     """Debian's Chromium; skipped where it cannot be installed."""
     assert stack
