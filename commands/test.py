@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-CHECKS = (("ruff", "check"), ("ruff", "format", "--check"), ("pyright", "--warnings"))
+# -rs names each test that was skipped, and why.
+PYTEST = ("pytest", "-rs")
+# Units in a run of their own, first: they are quick, and both folders have a conftest.py.
+CHECKS = (
+    ("ruff", "check"),
+    ("ruff", "format", "--check"),
+    ("pyright", "--warnings"),
+    (*PYTEST, "tests/unit"),
+    (*PYTEST, "tests/e2e"),
+)
 
 
 def test(
@@ -17,9 +26,8 @@ def test(
     ] = None,
 ) -> None:
     """Check lint, format and types, then run the tests: end to end where a cluster is possible."""
-    # -rs names each test that was skipped, and why.
-    tests = ("pytest", "-rs", *(arguments or []))
-    failed = [check for check in ([tests] if arguments else [*CHECKS, tests]) if not _run(check)]
+    checks = [(*PYTEST, *arguments)] if arguments else CHECKS
+    failed = [check for check in checks if not _run(check)]
     for check in failed:
         print(f"failed: {' '.join(check)}", file=sys.stderr)
     raise typer.Exit(1 if failed else 0)
