@@ -136,8 +136,15 @@ def test_the_front_door_runs_from_any_folder_and_by_a_link(tmp_path: Path) -> No
         (lock / "requirements.lock").write_text("")
     (tmp_path / "link").symlink_to(checkout / "nextstack")
     (tmp_path / "commands").mkdir()  # must not be taken for ours
+    # Where the front door runs these tests, its own folder is on the path already.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(
-        ["./link", "a b", "c"], cwd=tmp_path, capture_output=True, text=True, check=False
+        ["./link", "a b", "c"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout == "['a b', 'c']\n", done.stderr
 
