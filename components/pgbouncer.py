@@ -14,7 +14,7 @@ from components.database import Database, Login, TlsMode, connection_url
 from components.generated_secrets import GeneratedSecrets
 from components.image import unfixed
 from components.network_policy import allow_clients, reaches
-from components.pod import CONTAINER_SECURITY, labels, spread, unprivileged
+from components.pod import CONTAINER_SECURITY, labels, private_volume, spread, unprivileged
 from components.scram import scram_verifier
 from components.sql_job import JobStep, job_files, sql_step
 from components.stack_config import out_of_range, refuse
@@ -263,10 +263,10 @@ class PgBouncer(pulumi.ComponentResource):
         )
         volumes: dict[str, k8s.core.v1.VolumeArgsDict] = {
             CONFIG: {"name": "config", "config_map": {"name": files.metadata.name}},
-            USERS: _private("users", users.metadata.name),
+            USERS: private_volume("users", users.metadata.name),
         }
         if args.config.client_tls_secret:
-            volumes[CLIENT_TLS] = _private("client-tls", args.config.client_tls_secret)
+            volumes[CLIENT_TLS] = private_volume("client-tls", args.config.client_tls_secret)
         return k8s.apps.v1.Deployment(
             f"{self._name}-server",
             metadata=self._metadata | {"name": f"{self._name}-server"},
@@ -402,10 +402,6 @@ def pgbouncer_ini(
 
 def _lines(settings: dict[str, str] | dict[str, str | int]) -> str:
     return "".join(f"{key} = {value}\n" for key, value in settings.items())
-
-
-def _private(name: str, secret: pulumi.Input[str]) -> k8s.core.v1.VolumeArgsDict:
-    return {"name": name, "secret": {"secret_name": secret, "default_mode": 0o440}}
 
 
 def _deployment(

@@ -3,6 +3,7 @@
 Leaves out what differs: images, commands, volumes and resources are each component's own.
 """
 
+import pulumi
 import pulumi_kubernetes as k8s
 
 CONTAINER_SECURITY: k8s.core.v1.SecurityContextArgsDict = {
@@ -54,3 +55,8 @@ def spread(selector: dict[str, str]) -> list[k8s.core.v1.TopologySpreadConstrain
         }
         for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
     ]
+
+
+def private_volume(name: str, secret: pulumi.Input[str]) -> k8s.core.v1.VolumeArgsDict:
+    """A Secret's files, readable by the pod's user and group only."""
+    return {"name": name, "secret": {"secret_name": secret, "default_mode": 0o440}}

@@ -13,7 +13,7 @@ from components.certificates import ServerCertificate, server_certificate
 from components.database import Login, TlsMode
 from components.generated_secrets import GeneratedSecrets
 from components.network_policy import allow_clients
-from components.pod import CONTAINER_SECURITY, labels, unprivileged
+from components.pod import CONTAINER_SECURITY, labels, private_volume, unprivileged
 from components.postgres_config import PostgresConfig
 from components.postgres_roles import login, role_logins, roles_job
 from components.sql_job import GID, SCRIPTS, UID
@@ -146,8 +146,8 @@ class ClusterPostgres(pulumi.ComponentResource):
         volumes: dict[str, k8s.core.v1.VolumeArgsDict] = {
             CONFIG: {"name": "config", "config_map": {"name": files.metadata.name}},
             # The server refuses a key that others may read.
-            CERTIFICATE: _private("tls", tls.metadata.name),
-            ADMIN: _private("admin", admin.metadata.name),
+            CERTIFICATE: private_volume("tls", tls.metadata.name),
+            ADMIN: private_volume("admin", admin.metadata.name),
             "/var/run/postgresql": {"name": "run", "empty_dir": {"size_limit": "16Mi"}},
             "/tmp": {"name": "tmp", "empty_dir": {"size_limit": "256Mi"}},
             # Parallel queries share memory here; the runtime's own is 64 MiB.
@@ -207,10 +207,6 @@ local     all  postgres       peer
 hostssl   all  all       all  scram-sha-256
 hostnossl all  all       all  reject
 """
-
-
-def _private(name: str, secret: pulumi.Input[str]) -> k8s.core.v1.VolumeArgsDict:
-    return {"name": name, "secret": {"secret_name": secret, "default_mode": 0o440}}
 
 
 def _stateful_set(
