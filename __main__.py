@@ -3,7 +3,8 @@
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.aws_regions import make_regions
+from components.aws.regions import make_regions
+from components.aws.services import make_services
 from components.backends import make_backends
 from components.environment import Environment, EnvironmentArgs
 from components.generated_secrets import GeneratedSecrets
@@ -27,7 +28,8 @@ stateful = pulumi.ResourceOptions(provider=cluster, protect=site.protect_data)
 
 secrets = GeneratedSecrets("secrets", config.secrets)
 namespace = Namespace("namespace", NamespaceArgs(name=site.namespace), stateful).name
-backends = make_backends(config, secrets, namespace, plain, stateful, make_regions(config))
+regions = make_regions(config)
+backends = make_backends(config, secrets, namespace, plain, stateful, regions)
 environment = Environment(
     "environment",
     EnvironmentArgs(
@@ -40,5 +42,6 @@ environment = Environment(
 if site.image:
     make_site(config, backends, environment, namespace, plain)
 
-for name, value in stack_outputs(config, backends, environment).items():
+services = make_services(config, regions)
+for name, value in stack_outputs(config, backends, environment, services).items():
     pulumi.export(name, value)

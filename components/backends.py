@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.aws_regions import Regions
+from components.aws.regions import Regions
 from components.backend_config import CacheBackend, DatabaseBackend
 from components.backups import ClusterBackups, ClusterBackupsArgs
 from components.cache import Cache
@@ -120,7 +120,7 @@ def _database(
         )
         return ClusterPostgres("postgres", args, opts), None
     # Imported only where it is used: a third of a second and 20 MB (PL-3).
-    from components.rds import RdsPostgres, RdsPostgresArgs
+    from components.aws.rds import RdsPostgres, RdsPostgresArgs
 
     home = _home(regions)
     rds = RdsPostgres(
@@ -161,7 +161,7 @@ def _cache(
             config=config.redis, namespace=namespace, secrets=secrets, keep_volume=keep, role=role
         )
         return RedisReplicaSet(name, args, opts)
-    from components.elasticache import ElastiCache, ElastiCacheArgs
+    from components.aws.elasticache import ElastiCache, ElastiCacheArgs
 
     return ElastiCache(
         name,

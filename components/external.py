@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.aws.rds_config import authorities
 from components.database import Login, TlsMode
 from components.external_config import ExternalConfig, address
 from components.network_policy import allow_addresses
-from components.rds_config import authorities
 
 DATABASE_PORT = 5432
 CACHE_PORT = 6379

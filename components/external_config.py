@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from components.aws_config import malformed_ranges
+from components.aws.config import malformed_ranges
 from components.stack_config import SECRET, refuse
 
 # RFC 3986, "unreserved": mean the same in a URL, in an environment and in a password file.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pulumi
 
+from components.aws.services import Services
 from components.backends import Backends
 from components.database import CA_FILE
 from components.environment import Environment
@@ -66,7 +67,7 @@ def computed_variables(config: StackConfig, backends: Backends) -> dict[str, pul
 
 
 def stack_outputs(
-    config: StackConfig, backends: Backends, environment: Environment
+    config: StackConfig, backends: Backends, environment: Environment, services: Services
 ) -> Mapping[str, pulumi.Input[object]]:
     """The outputs of PL-4; every key is there in every stack, credentials are secret."""
     url, analytics = config.site.url, backends.analytics_url
@@ -90,6 +91,6 @@ def stack_outputs(
             "rtoMinutes": config.recovery.rto_minutes,
             "retentionDays": config.recovery.retention_days,
         },
-        "alertTopics": {},
-        "dashboardUrl": "",
+        "alertTopics": services.alert_topics,
+        "dashboardUrl": services.dashboard_url,
     }

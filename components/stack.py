@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import pulumi
 
 from components.app_config import AppConfig
-from components.aws_config import AwsConfig
+from components.aws.config import AwsConfig
+from components.aws.elasticache_config import ElastiCacheConfig
+from components.aws.rds_config import RDS_RPO_MINUTES, RdsConfig, authorities
 from components.backend_config import BackendConfig, CacheBackend, DatabaseBackend
 from components.backups import BackupConfig
-from components.elasticache_config import ElastiCacheConfig
 from components.environment import EnvironmentConfig
 from components.external_config import ExternalConfig
 from components.generated_secrets import SecretsConfig
@@ -17,7 +18,6 @@ from components.image import unfixed
 from components.nginx_config import NginxConfig
 from components.pgbouncer import TEST_POOL_SIZE, PgBouncerConfig
 from components.postgres_config import PostgresConfig
-from components.rds_config import RDS_RPO_MINUTES, RdsConfig, authorities
 from components.recovery import RecoveryConfig
 from components.redis_settings import RedisConfig
 from components.schedule import DAY, DAYS, Period, every_hours, weekly

@@ -6,7 +6,16 @@ from collections import Counter
 
 import httpx
 import pytest
-from conftest import ARTIFACTS, NAMESPACE, SITE, Stack, eventually, nextstack
+from conftest import (
+    ARTIFACTS,
+    NAMESPACE,
+    RATE_LIMIT_PAUSE_S,
+    SITE,
+    Stack,
+    eventually,
+    nextstack,
+    visitor,
+)
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 
@@ -25,7 +34,7 @@ def answering_pods(requests: int = 24) -> Counter[str]:
     """Who answers when each request is a visitor's first."""
     pods: Counter[str] = Counter()
     for _ in range(requests):
-        with httpx.Client(base_url=SITE) as client:
+        with visitor() as client:
             pods[whoami(client)["pod"]] += 1
     return pods
 
@@ -103,6 +112,7 @@ def test_a_person_clicks_through_the_application(stack: Stack, page: Page) -> No
     row.get_by_role("button", name="Delete").click()
     expect(row).to_have_count(0)
     ARTIFACTS.mkdir(exist_ok=True)
+    time.sleep(RATE_LIMIT_PAUSE_S)  # The page does not ask again, as `visitor` does.
     page.goto("/")
     page.get_by_role("button", name="Ask 12 times").click()
     for pod in stack.pods("web"):
@@ -118,13 +128,13 @@ def test_a_session_survives_the_replica_that_made_it(stack: Stack, page: Page) -
     cookies = {
         c["name"]: c["value"] for c in page.context.cookies() if "name" in c and "value" in c
     }
-    with httpx.Client(base_url=SITE, cookies=cookies) as client:
+    with visitor(cookies) as client:
         first = client.get("/api/whoami").json()
     stack.kubectl("delete", "pod", first["session"]["signedInOn"], "--wait=false")
     remaining = set(stack.pods("web")) - {first["session"]["signedInOn"]}
     seen: set[str] = set()
     for _ in range(12):
-        with httpx.Client(base_url=SITE, cookies=cookies) as client:
+        with visitor(cookies) as client:
             answer = client.get("/api/whoami").json()
         assert answer["session"]["name"] == "Grace"
         seen.add(answer["pod"])

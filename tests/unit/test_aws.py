@@ -12,7 +12,7 @@ import pytest
 from conftest import deploy_stack, knobs
 from pulumi.runtime import rpc
 
-from components.aws_config import AwsConfig, DailyWindow, WeeklyWindow, refused_windows
+from components.aws.config import AwsConfig, DailyWindow, WeeklyWindow, refused_windows
 from components.schedule import Weekday
 from components.stack_config import ConfigError
 from offline.recorder import ROOT, Graph, Registered

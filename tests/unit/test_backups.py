@@ -8,13 +8,13 @@ import pulumi
 import pytest
 from conftest import STACKS, deploy, knobs
 
+from components.aws.rds_config import RdsConfig
 from components.backend_config import BackendConfig, CacheBackend, DatabaseBackend
 from components.backups import BackupConfig, ClusterBackups, ClusterBackupsArgs, verify_sql
 from components.environment import EnvironmentConfig
 from components.generated_secrets import GeneratedSecrets, SecretsConfig
 from components.pgbouncer import PgBouncerConfig
 from components.postgres import ClusterPostgres, ClusterPostgresArgs, PostgresConfig
-from components.rds_config import RdsConfig
 from components.recovery import RecoveryConfig
 from components.schedule import WEEK, Period, Weekday, daily_cron, weekly, weekly_cron
 from components.sql_job import SCRIPTS

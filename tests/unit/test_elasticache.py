@@ -9,7 +9,7 @@ from conftest import deploy_stack, knobs
 from pulumi.runtime import rpc
 from pulumi_aws import elasticache
 
-from components.elasticache_config import ElastiCacheConfig
+from components.aws.elasticache_config import ElastiCacheConfig
 from components.stack_config import ConfigError
 from offline.recorder import Graph, invented, plain
 

@@ -11,12 +11,12 @@ from conftest import deploy_stack, knobs
 from pulumi.runtime import rpc
 from pulumi_aws import rds
 
-from components import rds_config
-from components.aws_config import AwsConfig
+from components.aws import rds_config
+from components.aws.config import AwsConfig
+from components.aws.elasticache_config import ElastiCacheConfig
+from components.aws.rds_config import RdsConfig, apply_method, authorities, is_sample
 from components.backend_config import BackendConfig, CacheBackend, DatabaseBackend
 from components.backups import BackupConfig
-from components.elasticache_config import ElastiCacheConfig
-from components.rds_config import RdsConfig, apply_method, authorities, is_sample
 from components.recovery import RecoveryConfig
 from components.sql_maintenance import MaintenanceConfig
 from components.stack import meeting_windows, rds_needs, recovery_contract

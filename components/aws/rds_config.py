@@ -11,12 +11,12 @@ from pathlib import Path
 
 from cryptography import x509
 
-from components.aws_config import DailyWindow, WeeklyWindow, refused_windows
+from components.aws.config import DailyWindow, WeeklyWindow, refused_windows
 from components.postgres_config import PostgresConfig
 from components.schedule import Weekday
 from components.stack_config import out_of_range, refuse
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 MAJORS = ("17", "18")
 # Below, a gp3 volume has 3000 IOPS and 125 MiB/s, and RDS refuses other numbers (e3).
 STRIPED_GIB = 400

@@ -11,14 +11,9 @@ import pulumi
 import pulumi_random as random
 from pulumi_aws import cloudwatch, iam, rds
 
-from components.aws_config import AwsConfig
-from components.database import Login, TlsMode
-from components.generated_secrets import GeneratedSecrets
-from components.kms import encryption_key
-from components.network_policy import allow_addresses
-from components.postgres_config import PostgresConfig
-from components.postgres_roles import login, role_logins, roles_job
-from components.rds_config import (
+from components.aws.config import AwsConfig
+from components.aws.kms import encryption_key
+from components.aws.rds_config import (
     INSIGHTS_DAYS,
     RdsConfig,
     apply_method,
@@ -26,7 +21,12 @@ from components.rds_config import (
     is_sample,
     parameters,
 )
-from components.security_group import server_group
+from components.aws.security_group import server_group
+from components.database import Login, TlsMode
+from components.generated_secrets import GeneratedSecrets
+from components.network_policy import allow_addresses
+from components.postgres_config import PostgresConfig
+from components.postgres_roles import login, role_logins, roles_job
 
 PORT = 5432
 # Not one that attackers try first (Security Hub, RDS.25); for the roles' Job and emergencies.

@@ -9,13 +9,13 @@ import pulumi
 import pulumi_random as random
 from pulumi_aws import elasticache
 
-from components.aws_config import AwsConfig
-from components.elasticache_config import ElastiCacheConfig
+from components.aws.config import AwsConfig
+from components.aws.elasticache_config import ElastiCacheConfig
+from components.aws.kms import encryption_key
+from components.aws.security_group import server_group
 from components.generated_secrets import GeneratedSecrets
-from components.kms import encryption_key
 from components.network_policy import allow_addresses
 from components.redis_settings import NODE_APP_RULES, EvictionPolicy, Role
-from components.security_group import server_group
 
 PORT = 6379
 USER = "app"

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from components.aws_config import DailyWindow, WeeklyWindow, refused_windows
+from components.aws.config import DailyWindow, WeeklyWindow, refused_windows
 from components.schedule import Weekday
 from components.stack_config import out_of_range, refuse
 

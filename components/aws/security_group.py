@@ -3,7 +3,7 @@
 import pulumi
 from pulumi_aws import ec2, vpc
 
-from components.aws_config import AwsConfig
+from components.aws.config import AwsConfig
 
 
 def server_group(

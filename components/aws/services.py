@@ -1,0 +1,29 @@
+"""Makes what surrounds a stack on AWS, in the order in which one part needs the other.
+
+Leaves out what holds the data and the network it is in (backends.py). Stacks without AWS have none
+of it, and import none of it (PL-3).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pulumi
+
+from components.aws.regions import Regions
+from components.stack import StackConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What the stack hands over of them; empty where there are none."""
+
+    alert_topics: Mapping[str, pulumi.Input[str]] = field(
+        default_factory=dict[str, pulumi.Input[str]]
+    )
+    """ARNs of the SNS topics, by severity."""
+    dashboard_url: pulumi.Input[str] = ""
+
+
+def make_services(config: StackConfig, regions: Regions | None) -> Services:
+    """Nothing where the stack uses no AWS."""
+    return Services()
