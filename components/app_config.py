@@ -42,6 +42,8 @@ class AppConfig:
     progress_deadline_s: int
     migration_command: tuple[str, ...]
     migration_timeout_s: int
+    seed_command: tuple[str, ...]
+    seed_generation: int
     inject_direct_url: bool
 
     def __post_init__(self) -> None:
@@ -87,6 +89,7 @@ RANGES = {
     "startup_s": (5, 3600),
     "progress_deadline_s": (30, 3600),
     "migration_timeout_s": (10, 86_400),
+    "seed_generation": (1, 1_000_000),
 }
 
 

@@ -89,14 +89,12 @@ class WebApp(pulumi.ComponentResource):
             opts=child,
         )
         volumes = _volumes(config, authorities.metadata.name)
-        first = [_migration(name, args, volumes, child)] if config.migration_command else []
+        first = _first_jobs(name, args, volumes, child)
         deployment = k8s.apps.v1.Deployment(
             f"{name}-server",
             metadata=_versioned(args) | {"name": f"{name}-server"},
             spec=_deployment(args, volumes, selector),
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(depends_on=list[pulumi.Resource](first))
-            ),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=first)),
         )
         service, pods = _services(config.port, args.namespace, selector, child)
         if config.scales:
@@ -316,24 +314,44 @@ def _allow_internet(
     )
 
 
-def _migration(
+def _first_jobs(
     name: str,
     args: WebAppArgs,
     volumes: list[k8s.core.v1.VolumeArgsDict],
     child: pulumi.ResourceOptions,
-) -> k8s.batch.v1.Job:
-    """One Job per image and migration settings; the Deployment waits until it has succeeded."""
-    config, migration = args.config, args.migration
+) -> list[pulumi.Resource]:
+    """What has to succeed before the first pod of an image starts: the schema, then the data."""
+    config = args.config
+    if not (config.migration_command or config.seed_command):
+        return []
     secret = k8s.core.v1.Secret(
         f"{name}-migration",
         metadata=_in(args.namespace),
-        string_data=migration.env,
+        string_data=args.migration.env,
         opts=child,
-    )
+    ).metadata.name
+    jobs: list[pulumi.Resource] = []
+    if config.migration_command:
+        jobs.append(_migration(name, args, volumes, secret, child))
+    if config.seed_command:
+        after = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=jobs))
+        jobs.append(_seed(name, args, volumes, secret, after))
+    return jobs
+
+
+def _migration(
+    name: str,
+    args: WebAppArgs,
+    volumes: list[k8s.core.v1.VolumeArgsDict],
+    secret: pulumi.Input[str],
+    child: pulumi.ResourceOptions,
+) -> k8s.batch.v1.Job:
+    """One Job per image and migration settings."""
+    config, migration = args.config, args.migration
     steps = [*migration.before, *migration.after]
     containers = [
         *(step.container for step in migration.before),
-        _migrate(args, secret.metadata.name),
+        _with_direct_url("migrate", config.migration_command, args, secret),
         *(step.container for step in migration.after),
     ]
     spec: k8s.core.v1.PodSpecArgsDict = {
@@ -363,13 +381,49 @@ def _migration(
     )
 
 
-def _migrate(args: WebAppArgs, secret: pulumi.Input[str]) -> k8s.core.v1.ContainerArgsDict:
+def _seed(
+    name: str,
+    args: WebAppArgs,
+    volumes: list[k8s.core.v1.VolumeArgsDict],
+    secret: pulumi.Input[str],
+    child: pulumi.ResourceOptions,
+) -> k8s.batch.v1.Job:
+    """One Job per generation, whatever the image: data is put in once (DB-14)."""
+    config = args.config
+    spec: k8s.core.v1.PodSpecArgsDict = {
+        "restart_policy": "Never",
+        "containers": [_with_direct_url("seed", config.seed_command, args, secret)],
+        "volumes": volumes,
+    }
+    pod_labels = labels("seed", name) | reaches("postgres", "pgbouncer")
+    limit = pulumi.CustomTimeouts(create=f"{config.migration_timeout_s + 60}s")
+    return k8s.batch.v1.Job(
+        f"{name}-seed",
+        metadata=_in(args.namespace) | {"name": f"{name}-seed-{config.seed_generation}"},
+        spec={
+            # Half of the data may be in already: a person decides whether it is run again.
+            "backoff_limit": 0,
+            "active_deadline_seconds": config.migration_timeout_s,
+            "template": {
+                "metadata": {"labels": pod_labels},
+                "spec": unprivileged(config.uid, config.gid, _pullable(config, spec)),
+            },
+        },
+        opts=pulumi.ResourceOptions.merge(
+            child, pulumi.ResourceOptions(custom_timeouts=limit, ignore_changes=["spec"])
+        ),
+    )
+
+
+def _with_direct_url(
+    name: str, command: tuple[str, ...], args: WebAppArgs, secret: pulumi.Input[str]
+) -> k8s.core.v1.ContainerArgsDict:
     """The application's image without its variables: each change of one would run it again."""
     config = args.config
     return {
         **_container(args),
-        "name": "migrate",
-        "command": list(config.migration_command),
+        "name": name,
+        "command": list(command),
         "env_from": [{"secret_ref": {"name": secret}}],
         "env": [
             {"name": "NODE_ENV", "value": "production"},

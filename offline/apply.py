@@ -104,8 +104,9 @@ class Applying:
         if before is not None and "deletionTimestamp" in before["metadata"]:
             self._until_gone(manifest)
             before = None
+        kept = {part: before[part] for part in manifest.ignored} if before else {}
         try:
-            after = self._api.apply(manifest.body)
+            after = self._api.apply(manifest.body | kept)
         except ApiError as error:
             if before is None or not IMMUTABLE.search(str(error)):
                 raise ApplyError(self._mask(f"{title(manifest)} is refused: {error}")) from error

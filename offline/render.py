@@ -57,6 +57,8 @@ class Manifest:
     """Whether what comes after it waits until it is ready."""
     timeout_s: int
     """How long to wait for it."""
+    ignored: tuple[str, ...] = ()
+    """Parts of the body that stay as they are once the object exists."""
 
     @property
     def kind(self) -> str:
@@ -109,6 +111,7 @@ def _manifest(resource: Registered, stack_name: str) -> Manifest:
         body=body,
         waits=given.get("pulumi.com/skipAwait") != "true",
         timeout_s=int(given.get("pulumi.com/timeoutSeconds", TIMEOUT_S)),
+        ignored=resource.ignore_changes,
     )
 
 

@@ -62,3 +62,12 @@ def test_an_application_without_migrations_runs_no_job_for_them(other: Stack) ->
     names = [job["metadata"]["name"] for job in other.objects("jobs")]
     assert names
     assert not [name for name in names if "migration" in name]
+
+
+def test_its_data_was_put_in_by_its_own_command(other: Stack) -> None:
+    """DB-14: with the owner's rights, before the first pod of the application."""
+    [seed] = [job for job in other.objects("jobs") if job["metadata"]["name"] == "web-seed-1"]
+    assert seed["status"]["succeeded"] == 1
+    query = ["--tuples-only", "--no-align", "--command=select word from greeting"]
+    psql = ["psql", "--username=postgres", "--dbname=app", "--no-psqlrc"]
+    assert other.execute("postgres-0", *psql, *query).split() == ["hello"]

@@ -137,6 +137,23 @@ def password(api: FakeApi, secret: str) -> str:
     return base64.b64decode(data["password"]).decode()
 
 
+def test_what_a_program_ignores_stays_as_it_was_made(api: FakeApi) -> None:
+    """DB-14: a Job that runs once is not made anew for another image."""
+
+    def program(image: str) -> Callable[[], object]:
+        return lambda: k8s.batch.v1.Job(
+            "seed",
+            metadata={"namespace": "shop", "name": "seed-1"},
+            spec={"template": {"spec": {"containers": [{"name": "seed", "image": image}]}}},
+            opts=pulumi.ResourceOptions(ignore_changes=["spec"]),
+        )
+
+    up(api, program("shop:1"))
+    assert up(api, program("shop:2")).changes == {Change.UNCHANGED: 1, Change.DELETED: 0}
+    [job] = [o for (kind, _, _), o in api.objects.items() if kind == "Job"]
+    assert job["spec"]["template"]["spec"]["containers"][0]["image"] == "shop:1"
+
+
 def test_a_second_run_changes_nothing(api: FakeApi) -> None:
     first = up(api, shop())
     assert first.changes[Change.CREATED] == 6

@@ -249,6 +249,22 @@ def test_the_rollout_waits_for_the_migration() -> None:
     assert graph.one("Job").urn in graph.one("Deployment").depends_on
 
 
+def test_data_is_put_in_once_after_the_schema() -> None:
+    """DB-14: a new image runs it no more, a new generation does."""
+    graph = run(migration_command=MIGRATE, seed_command=["npm", "run", "seed"])
+    jobs = {r.name: r for r in graph.resources if r.type.endswith(":Job")}
+    seed, migration = jobs["web-seed"], jobs["web-migration"]
+    assert seed.type.endswith(":Job") and seed.object_name == "web-seed-1"
+    assert seed.ignore_changes == ("spec",)
+    assert seed.inputs["spec"]["backoffLimit"] == 0
+    [container] = seed.inputs["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["npm", "run", "seed"]
+    assert migration.urn in seed.depends_on
+    assert seed.urn in graph.one("Deployment").depends_on
+    again = run(seed_command=["npm", "run", "seed"], migration_command=[], seed_generation=2)
+    assert again.one("Job").object_name == "web-seed-2"
+
+
 def test_a_registry_login_is_used_by_every_pod() -> None:
     graph = run(pull_secret="registry", migration_command=MIGRATE)
     for kind in ("Deployment", "Job"):
