@@ -91,12 +91,18 @@ def _is_key(text: str) -> bool:
         return False
 
 
+def _is_encryption_key(text: str) -> bool:
+    """Whether `text` is a key in one of the formats of encryptionKeyFormat."""
+    return _is_key(text) or bool(re.fullmatch(r"[0-9a-f]{64}|[A-Za-z0-9]{32}", text))
+
+
 ANY = Rule("any text but none", bool)
 BOOLEAN = _one_of("true", "false")
 WEB_URL = _url("http", "https")
 DATABASE_URL = _url("postgresql", "postgres")
 CACHE_URL = _url("redis", "rediss")
 KEY = Rule("32 bytes in base64", _is_key)
+ENCRYPTION_KEY = Rule("32 bytes in base64 or hex, or as 32 letters and digits", _is_encryption_key)
 PASSPHRASE = _pattern("32 characters or more", r"\S{32,}")
 # ".ts" and the like, each with its dot.
 FILE_TYPES = _pattern("a comma list of endings that start with a dot", r"\.[\w.+-]+(,\.[\w.+-]+)*")
@@ -171,8 +177,13 @@ TABLE = (
     _generated("NEXTAUTH_SECRET", PASSPHRASE, "Key of the session cookies"),
     _computed("NEXTAUTH_URL", WEB_URL, "Address of the site, for sign-in"),
     _generated("JWT_SECRET", PASSPHRASE, "Key of signed tokens"),
-    _generated("ENCRYPTION_KEY", KEY, "Key of what the application stores encrypted"),
-    _generated("ENCRYPTION_KEY_PREVIOUS", KEY, "After a rotation: the key before", required=False),
+    _generated("ENCRYPTION_KEY", ENCRYPTION_KEY, "Key of what the application stores encrypted"),
+    _generated(
+        "ENCRYPTION_KEY_PREVIOUS",
+        ENCRYPTION_KEY,
+        "After a rotation: the key before",
+        required=False,
+    ),
     Variable(
         name="DATABASE_URL",
         source=Source.COMPUTED,

@@ -7,6 +7,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 import pulumi
 import pulumi_random as random
@@ -31,10 +32,20 @@ NAMES = (
 )
 
 
+class KeyFormat(StrEnum):
+    """How the 32 bytes of ENCRYPTION_KEY are written."""
+
+    BASE64 = "base64"
+    HEX = "hex"
+    TEXT = "text"
+    """32 letters and digits, whose bytes are the key."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SecretsConfig:
     secrets_epoch: int
     encryption_key_epoch: int
+    encryption_key_format: KeyFormat
     secret_generations: dict[str, int]
 
     def __post_init__(self) -> None:
@@ -84,7 +95,7 @@ class GeneratedSecrets(pulumi.ComponentResource):
     server_actions: pulumi.Output[str]
     """Key of Next.js server actions: 32 bytes, base64; fixed into the image when it is built."""
     encryption: Rotating
-    """Key of stored ciphertext: 32 bytes, base64."""
+    """Key of stored ciphertext: 32 bytes in the configured format."""
     database: Rotating
     """Passwords of the two application roles that take turns."""
     cache: Rotating
@@ -108,7 +119,7 @@ class GeneratedSecrets(pulumi.ComponentResource):
         self.nextauth = self._password("nextauth")
         self.jwt = self._password("jwt")
         self.server_actions = self._key("serverActions")
-        self.encryption = self._rotating("encryption", self._key)
+        self.encryption = self._rotating("encryption", self._encryption_key)
         self.database = self._rotating("database", self._password)
         self.cache = self._rotating("cache", self._password)
         self.database_owner = self._password("databaseOwner")
@@ -137,6 +148,10 @@ class GeneratedSecrets(pulumi.ComponentResource):
     def _key(self, secret: str, generation: int | None = None) -> pulumi.Output[str]:
         return self._password(secret, generation).apply(key)
 
+    def _encryption_key(self, secret: str, generation: int | None) -> pulumi.Output[str]:
+        written = self._config.encryption_key_format
+        return self._password(secret, generation).apply(lambda made: key(made, written))
+
     def _keepers(self, secret: str, generation: int | None) -> dict[str, str]:
         number = self._config.generation(secret) if generation is None else generation
         return {"generation": str(number)}
@@ -154,9 +169,12 @@ class GeneratedSecrets(pulumi.ComponentResource):
         return Rotating(slot=slot, current=slots[slot], previous=slots[other])
 
 
-def key(password: str) -> str:
-    """32 bytes in base64, as AES-256 and Next.js ask for; 64 letters and digits hold more.
+def key(password: str, written: KeyFormat = KeyFormat.BASE64) -> str:
+    """32 bytes, as AES-256 and Next.js ask for; 64 letters and digits hold more.
 
     Not RandomBytes: its value is its id, which the engine's state holds in clear (pulumi#2717).
     """
-    return base64.b64encode(hashlib.sha256(password.encode()).digest()).decode()
+    if written is KeyFormat.TEXT:
+        return password[:32]
+    digest = hashlib.sha256(password.encode()).digest()
+    return digest.hex() if written is KeyFormat.HEX else base64.b64encode(digest).decode()

@@ -90,6 +90,8 @@ def test_every_default_obeys_its_own_rule(name: str) -> None:
         ("KEEP_ALIVE_TIMEOUT", "60000"),
         ("NEXTAUTH_SECRET", "n" * 31),
         ("ENCRYPTION_KEY", "e" * 44),
+        ("ENCRYPTION_KEY", "e" * 31),
+        ("ENCRYPTION_KEY", "e" * 63),
         ("NEXT_SERVER_ACTIONS_ENCRYPTION_KEY", "not base64!"),
         ("DATABASE_URL", "postgresql://app@pgbouncer/app?pgbouncer=true"),
         ("DATABASE_URL", "mysql://app@db/app"),

@@ -2,17 +2,24 @@
 
 import base64
 import json
+import re
 
 import pulumi
 import pytest
 from conftest import deploy
 from pulumi.runtime import rpc
 
-from components.generated_secrets import NAMES, GeneratedSecrets, SecretsConfig, key
+from components.contract import TABLE
+from components.generated_secrets import NAMES, GeneratedSecrets, KeyFormat, SecretsConfig, key
 from components.stack_config import ConfigError, load
 from offline.recorder import Graph, Registered
 
-KEYS = {"secretsEpoch": "1", "encryptionKeyEpoch": "1", "secretGenerations": "{}"}
+KEYS = {
+    "secretsEpoch": "1",
+    "encryptionKeyEpoch": "1",
+    "encryptionKeyFormat": "base64",
+    "secretGenerations": "{}",
+}
 
 
 def config(**changes: str) -> SecretsConfig:
@@ -120,3 +127,26 @@ def test_every_value_is_a_secret_output() -> None:
     assert len(exports) == 5
     assert all(rpc.is_rpc_secret(value) for value in exports.values())
     assert len(base64.b64decode(rpc.unwrap_rpc_secret(exports["serverActions"]))) == 32
+
+
+@pytest.mark.parametrize(
+    ("written", "form"),
+    [("base64", r"[A-Za-z0-9+/]{43}="), ("hex", r"[0-9a-f]{64}"), ("text", r"[A-Za-z0-9]{32}")],
+)
+def test_the_encryption_key_has_the_format_that_the_application_wants(
+    written: str, form: str
+) -> None:
+    """SC-1, AES-256: 32 bytes each way; base64 and hex are the same key."""
+
+    def program() -> None:
+        secrets = GeneratedSecrets("secrets", config(encryptionKeyFormat=written))
+        pulumi.export("key", secrets.encryption.current)
+        pulumi.export("previous", secrets.encryption.previous)
+
+    exports = deploy(program).outputs["nextstack-test"]
+    rule = next(v.rule for v in TABLE if v.name == "ENCRYPTION_KEY")
+    for value in map(rpc.unwrap_rpc_secret, exports.values()):
+        assert re.fullmatch(form, value)
+        assert rule.accepts(value)
+    password = "aB3" * 21 + "x"
+    assert bytes.fromhex(key(password, KeyFormat.HEX)) == base64.b64decode(key(password))
