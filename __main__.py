@@ -8,7 +8,7 @@ from components.aws.services import make_services
 from components.backends import make_backends
 from components.environment import Environment, EnvironmentArgs
 from components.generated_secrets import GeneratedSecrets
-from components.namespace import Namespace, NamespaceArgs
+from components.namespace import Namespace
 from components.outputs import computed_variables, stack_outputs
 from components.ownership import label_everything
 from components.site import make_site
@@ -27,7 +27,7 @@ plain = pulumi.ResourceOptions(provider=cluster)
 stateful = pulumi.ResourceOptions(provider=cluster, protect=site.protect_data)
 
 secrets = GeneratedSecrets("secrets", config.secrets)
-namespace = Namespace("namespace", NamespaceArgs(name=site.namespace), stateful).name
+namespace = Namespace("namespace", config.in_namespace, stateful).name
 regions = make_regions(config)
 backends = make_backends(config, secrets, namespace, plain, stateful, regions)
 environment = Environment(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from components.aws.config import malformed_ranges
 from components.stack_config import refuse
 
 # Longest that Next.js takes to finish open requests after SIGTERM, as long as nginx waits for /api.
@@ -45,6 +46,7 @@ class AppConfig:
     seed_command: tuple[str, ...]
     seed_generation: int
     inject_direct_url: bool
+    private_ranges: tuple[str, ...]
 
     def __post_init__(self) -> None:
         refuse(
@@ -54,6 +56,7 @@ class AppConfig:
                 *_memory(self),
                 *_probes(self),
                 *_folders(self.writable_mib),
+                *malformed_ranges("private_ranges", self.private_ranges),
             ]
         )
 

@@ -16,6 +16,10 @@ DNS_PORTS = (53, 1053)
 class NamespaceArgs:
     name: str
     """Name of the namespace; changing it replaces everything inside."""
+    metrics_namespace: str = ""
+    """Namespace of the monitoring whose pods may read metrics; by default nobody may."""
+    metrics_ports: tuple[int, ...] = ()
+    """Where the pods of this namespace show them."""
 
 
 class Namespace(pulumi.ComponentResource):
@@ -59,4 +63,25 @@ class Namespace(pulumi.ComponentResource):
             },
             opts=child,
         )
+        if args.metrics_namespace:
+            self._allow_metrics(name, args, child)
         self.register_outputs({"name": self.name})
+
+    def _allow_metrics(self, name: str, args: NamespaceArgs, child: pulumi.ResourceOptions) -> None:
+        # The label that the API server itself gives to every namespace.
+        reader = {"kubernetes.io/metadata.name": args.metrics_namespace}
+        k8s.networking.v1.NetworkPolicy(
+            f"{name}-metrics",
+            metadata={"namespace": self.name},
+            spec={
+                "pod_selector": {},
+                "policy_types": ["Ingress"],
+                "ingress": [
+                    {
+                        "from_": [{"namespace_selector": {"match_labels": reader}}],
+                        "ports": [{"port": port, "protocol": "TCP"} for port in args.metrics_ports],
+                    }
+                ],
+            },
+            opts=child,
+        )

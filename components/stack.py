@@ -15,8 +15,9 @@ from components.environment import EnvironmentConfig
 from components.external_config import ExternalConfig
 from components.generated_secrets import SecretsConfig
 from components.image import unfixed
+from components.namespace import NamespaceArgs
 from components.nginx_config import NginxConfig
-from components.pgbouncer import TEST_POOL_SIZE, PgBouncerConfig
+from components.pgbouncer import METRICS_PORT, TEST_POOL_SIZE, PgBouncerConfig
 from components.postgres_config import PostgresConfig
 from components.recovery import RecoveryConfig
 from components.redis_settings import RedisConfig
@@ -44,6 +45,7 @@ class SiteConfig:
     cluster_identifier: str
     kube_context: str
     namespace: str
+    metrics_namespace: str
 
     def __post_init__(self) -> None:
         problems: list[str] = []
@@ -56,6 +58,11 @@ class SiteConfig:
             problems.append(
                 f"namespace is malformed: got {self.namespace!r}, allowed a-z, 0-9 and inner "
                 "hyphens, at most 63 characters"
+            )
+        if self.metrics_namespace and not NAME.fullmatch(self.metrics_namespace):
+            problems.append(
+                f"metrics_namespace is malformed: got {self.metrics_namespace!r}, allowed the "
+                "name of a namespace, or nothing"
             )
         problems += [
             f"{name} is no label: got {value!r}, allowed letters, digits, - _ and . inside, at "
@@ -126,6 +133,15 @@ class StackConfig:
             elasticache_needs,
             external_needs,
         ]
+
+    @property
+    def in_namespace(self) -> NamespaceArgs:
+        """The stack's namespace, and who may read the metrics of its pods (PO-9)."""
+        return NamespaceArgs(
+            name=self.site.namespace,
+            metrics_namespace=self.site.metrics_namespace,
+            metrics_ports=(METRICS_PORT, self.app.port),
+        )
 
     @property
     def own_authority(self) -> bool:

@@ -20,8 +20,8 @@ from components.stack_config import refuse
 
 # What the root file system, logs and small files beside the writable folders may take on the node.
 OTHER_STORAGE_MIB = 256
-# Where cloud providers offer a machine's credentials (IMDS).
-METADATA_SERVICE = "169.254.169.254/32"
+# Not the internet (RFC 1918, RFC 6598), and where clouds offer a machine's credentials (RFC 3927).
+PRIVATE = ["10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"]
 PODS_SERVICE = "web-pods"
 """Headless: its name resolves to every ready pod, so that nginx can ask another one."""
 
@@ -106,7 +106,7 @@ class WebApp(pulumi.ComponentResource):
             opts=child,
         )
         allow_clients("web", selector, [config.port], args.namespace, child)
-        _allow_internet(name, selector, args.namespace, child)
+        _allow_https(name, selector, config.private_ranges, args.namespace, child)
         self.host = pulumi.Output.format("{0}.{1}.svc", PODS_SERVICE, args.namespace)
         self.port = config.port
         self.ready = [deployment, service, pods]
@@ -291,9 +291,10 @@ def _autoscaler(
     )
 
 
-def _allow_internet(
+def _allow_https(
     name: str,
     selector: dict[str, str],
+    private_ranges: tuple[str, ...],
     namespace: pulumi.Input[str],
     child: pulumi.ResourceOptions,
 ) -> None:
@@ -305,7 +306,10 @@ def _allow_internet(
             "policy_types": ["Egress"],
             "egress": [
                 {
-                    "to": [{"ip_block": {"cidr": "0.0.0.0/0", "except_": [METADATA_SERVICE]}}],
+                    "to": [
+                        {"ip_block": {"cidr": "0.0.0.0/0", "except_": PRIVATE}},
+                        *({"ip_block": {"cidr": cidr}} for cidr in private_ranges),
+                    ],
                     "ports": [{"port": 443, "protocol": "TCP"}],
                 }
             ],

@@ -4,6 +4,7 @@ Leaves out AWS security groups (aws_platform.py).
 """
 
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from typing import Any
 
 from policies.pods import PODS, pod_labels
@@ -12,7 +13,7 @@ from policies.rule import Context, Resource, Severity, rule
 POLICY = r"kubernetes:networking.k8s.io/v1:NetworkPolicy"
 NAMESPACE = r"kubernetes:core/v1:Namespace"
 EVERYWHERE = ("0.0.0.0/0", "::/0")
-METADATA = "169.254.169.254/32"
+METADATA = IPv4Network("169.254.169.254/32")
 """Where clouds hand a node's credentials to whoever asks."""
 FRONT_DOOR = "nginx"
 """The `app.kubernetes.io/name` of the only pods that strangers may reach."""
@@ -106,7 +107,9 @@ def egress_is_named(resource: Resource, context: Context) -> Iterator[str]:
         if not entry.get("to") and not ports <= DNS_PORTS:
             yield f"spec.egress[{index}] reaches everything, the node's credentials too"
         for block in blocks(entry.get("to", [])):
-            if block["cidr"] == EVERYWHERE[0] and METADATA not in block.get("except", []):
+            if block["cidr"] != EVERYWHERE[0]:
+                continue
+            if not any(METADATA.subnet_of(IPv4Network(cidr)) for cidr in block.get("except", [])):
                 yield f"spec.egress[{index}] reaches the node's credentials at {METADATA}"
 
 

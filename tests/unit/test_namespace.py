@@ -2,7 +2,7 @@
 
 import pulumi
 import pulumi_kubernetes as k8s
-from conftest import deploy
+from conftest import deploy, deploy_stack
 
 from components.namespace import Namespace, NamespaceArgs
 from components.network_policy import allow_clients, reaches
@@ -78,3 +78,16 @@ def test_labels_are_added_to_kubernetes_objects_and_keep_their_own() -> None:
         "app.kubernetes.io/component": "web",
         "mine": "1",
     }
+
+
+def test_only_the_named_monitoring_reads_metrics() -> None:
+    """PO-9, AP-11: nobody by default."""
+    assert "namespace-metrics" not in {r.name for r in deploy_stack("dev").resources}
+    graph = deploy_stack("dev", metricsNamespace="monitoring")
+    spec = graph.one("NetworkPolicy", "namespace-metrics").inputs["spec"]
+    [rule] = spec["ingress"]
+    [reader] = rule["from"]
+    assert reader["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "monitoring"
+    }
+    assert [port["port"] for port in rule["ports"]] == [9127, 3000]

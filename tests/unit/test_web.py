@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from conftest import deploy, deploy_stack, knobs
 from components.app_config import AppConfig
 from components.network_policy import reaches
 from components.sql_job import JobStep
-from components.web import Migration, WebApp, WebAppArgs
+from components.web import PRIVATE, Migration, WebApp, WebAppArgs
 from offline.recorder import Graph
 
 MIGRATE = ["npm", "run", "migrate"]
@@ -185,9 +186,16 @@ def test_pods_reach_pool_cache_and_the_internet_only() -> None:
     }
     [rule] = graph.one("NetworkPolicy", "to-internet").inputs["spec"]["egress"]
     assert rule == {
-        "to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]}}],
+        "to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": PRIVATE}}],
         "ports": [{"port": 443, "protocol": "TCP"}],
     }
+    assert any(IPv4Network("169.254.169.254").subnet_of(IPv4Network(cidr)) for cidr in PRIVATE)
+    [rule] = (
+        run(private_ranges=["10.1.2.0/24"])
+        .one("NetworkPolicy", "to-internet")
+        .inputs["spec"]["egress"]
+    )
+    assert rule["to"][1:] == [{"ipBlock": {"cidr": "10.1.2.0/24"}}]
 
 
 def test_pods_reach_the_queue_where_there_is_one() -> None:
