@@ -57,6 +57,11 @@ class EnvironmentConfig:
             ]
         )
 
+    @property
+    def can_sign_in(self) -> bool:
+        """Whether there is a complete pair of one of the identity providers (S-40)."""
+        return any(pair[0] in self.env and pair[1] in self.secret_env for pair in OAUTH_PAIRS)
+
     def plain(self, name: str) -> str:
         """The value of a plain variable of the contract, default included; empty if it has none."""
         return self.env.get(name, CONTRACT[name].default or "")
@@ -217,6 +222,12 @@ class Environment(pulumi.ComponentResource):
         super().__init__("nextstack:index:Environment", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         config = args.config
+        if config.stage is not Stage.DEVELOPMENT and not config.can_sign_in:
+            pulumi.log.warn(
+                "nobody can sign in: set GITHUB_CLIENT_ID in env and GITHUB_CLIENT_SECRET in "
+                "secretEnv, or those of Google, and make requireOauth true",
+                self,
+            )
         values = {v.name: value for v in TABLE if (value := _value(v, config, args.computed))}
         plain = {n: v for n, v in values.items() if not CONTRACT[n].secret} | config.extra_env
         hidden = {n: v for n, v in values.items() if CONTRACT[n].secret}

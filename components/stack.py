@@ -11,6 +11,7 @@ from components.aws.elasticache_config import ElastiCacheConfig
 from components.aws.rds_config import RDS_RPO_MINUTES, RdsConfig, authorities
 from components.backend_config import BackendConfig, CacheBackend, DatabaseBackend
 from components.backups import BackupConfig
+from components.contract import Stage
 from components.environment import EnvironmentConfig
 from components.external_config import ExternalConfig
 from components.generated_secrets import SecretsConfig
@@ -31,6 +32,9 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 # Kubernetes: a label's value, which also fits an AWS tag.
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+
+LEAST_CACHE_MIB = 1024
+"""Requirement CA-2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +135,7 @@ class StackConfig:
             aws_needs,
             rds_needs,
             elasticache_needs,
+            beyond_development,
             external_needs,
         ]
 
@@ -154,6 +159,35 @@ class StackConfig:
         """How much a restored copy of the database may take."""
         rds = self.backend.database is DatabaseBackend.RDS
         return self.rds.storage_gib if rds else self.postgres.storage_gib
+
+
+def beyond_development(
+    site: SiteConfig,
+    environment: EnvironmentConfig,
+    backend: BackendConfig,
+    postgres: PostgresConfig,
+    redis: RedisConfig,
+) -> list[str]:
+    """What a stage that other people use may not do without (WB-2, CA-2, PL-7)."""
+    if environment.stage is Stage.DEVELOPMENT:
+        return []
+    problems: list[str] = []
+    if not site.https:
+        problems.append(
+            f"https is off in {environment.stage}: got false, allowed true; sessions would travel "
+            "in clear"
+        )
+    if postgres.test_database:
+        problems.append(
+            f"postgres_test_database is on in {environment.stage}: got true, allowed false; tests "
+            "belong to development"
+        )
+    if backend.cache is CacheBackend.CLUSTER and redis.max_memory_mib < LEAST_CACHE_MIB:
+        problems.append(
+            f"redis_max_memory_mib is too small for {environment.stage}: got "
+            f"{redis.max_memory_mib}, allowed {LEAST_CACHE_MIB} or more"
+        )
+    return problems
 
 
 def connection_budget(pool: PgBouncerConfig, postgres: PostgresConfig) -> list[str]:

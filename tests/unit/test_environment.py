@@ -322,3 +322,26 @@ def test_the_stages_differ_as_asked(stack: str, level: str, flags: list[str]) ->
     names = ("NEW_EDITOR", "BATCH_PROCESSING", "TEAM_FEATURES", "DEBUG_MODE")
     assert [chosen.plain(name) for name in names] == flags
     assert chosen.plain("LOG_LEVEL") == level
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"stage": "staging"}, True),
+        ({"stage": "development"}, False),
+        (
+            {
+                "stage": "staging",
+                "env": '{"GITHUB_CLIENT_ID": "id"}',
+                "secretEnv": '{"GITHUB_CLIENT_SECRET": "hidden"}',
+            },
+            False,
+        ),
+    ],
+)
+def test_a_stage_where_nobody_can_sign_in_says_so(
+    changes: dict[str, str], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """S-40."""
+    run(**changes)
+    assert ("nobody can sign in" in caplog.text) is warned
