@@ -4,11 +4,13 @@ Leaves out what the engine does with it: no state, no diff, no provider, no netw
 """
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -18,10 +20,17 @@ import yaml
 from pulumi.runtime import mocks, rpc, stack
 from pulumi.runtime.proto import resource_pb2
 
-from components.stack_config import UNREADABLE
+from components import stack_config
 
-ROOT = Path(__file__).parent.parent
-PROJECT: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A file of the program; by libyaml, which takes a tenth of the time."""
+    return yaml.load(file.read_bytes(), yaml.CSafeLoader)
+
+
+# Where the program is: another checkout may come first on Python's path, see revision.py.
+ROOT = Path(stack_config.__file__).parent.parent
+PROJECT = read_yaml(ROOT / "Pulumi.yaml")
 
 os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"  # an Output in an f-string raises
 
@@ -93,6 +102,12 @@ class Registered:
     ignore_changes: tuple[str, ...]
     depends_on: tuple[str, ...]
     """URNs of all resources that come first, by reference or by option."""
+    property_depends_on: dict[str, list[str]]
+    """URNs of the resources that a property refers to."""
+    aliases: tuple[str, ...]
+    """URNs under which the engine may know it."""
+    references: dict[str, tuple[str, ...]]
+    """URNs of the resources that each input comes from, by the input's name."""
     inputs: dict[str, Any]
     """Plain values; secrets are unwrapped, see `secrets`."""
     secrets: dict[str, Any]
@@ -150,6 +165,14 @@ class Recorder(mocks.MockMonitor):
                 retain_on_delete=request.retainOnDelete,
                 ignore_changes=tuple(request.ignoreChanges),
                 depends_on=tuple(sorted(request.dependencies)),
+                property_depends_on={
+                    key: sorted(found.urns) for key, found in request.propertyDependencies.items()
+                },
+                aliases=tuple(self._alias(request, a) for a in cast(list[Any], request.aliases)),
+                references={
+                    name: tuple(sorted(found.urns))
+                    for name, found in request.propertyDependencies.items()
+                },
                 inputs=cast(dict[str, Any], plain(wire)),
                 secrets=wire,
                 urn=urn,
@@ -163,6 +186,13 @@ class Recorder(mocks.MockMonitor):
         outer = parent.split("::")[2] if parent else "pulumi:pulumi:Stack"
         types = type_ if outer == "pulumi:pulumi:Stack" else f"{outer}${type_}"
         return f"urn:pulumi:{pulumi.get_stack()}::{pulumi.get_project()}::{types}::{name}"
+
+    def _alias(self, request: resource_pb2.RegisterResourceRequest, alias: Any) -> str:
+        if alias.urn:
+            return alias.urn
+        spec = alias.spec
+        parent = "" if spec.noParent else spec.parentUrn or request.parent
+        return self.make_urn(parent, spec.type or request.type, spec.name or request.name)
 
     def RegisterResourceOutputs(self, request: resource_pb2.RegisterResourceOutputsRequest) -> Any:
         name = request.urn.rsplit("::", 1)[1]
@@ -204,8 +234,21 @@ def record(
         await stack.run_pulumi_func(run)
 
     pulumi.runtime.set_all_config(dict(config or {}), secret_keys or [])
-    asyncio.run(main())
+    with _without_collector():
+        asyncio.run(main())
     return recorder.graph
+
+
+@contextmanager
+def _without_collector() -> Generator[None]:
+    """No search for cycles: the SDKs' thousands of classes would be searched again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def program() -> None:
@@ -213,16 +256,21 @@ def program() -> None:
     runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
 
 
+def stack_values(stack_name: str) -> dict[str, Any]:
+    """A committed stack's configuration, defaults included, ciphertext as it is in the file."""
+    project = PROJECT["name"]
+    declared: dict[str, Any] = PROJECT["config"]
+    values = {f"{project}:{k}": v["default"] for k, v in declared.items() if "default" in v}
+    return values | _stack_file(stack_name)["config"]
+
+
 def stack_settings(stack_name: str, **overrides: Any) -> dict[str, str]:
     """A committed stack's configuration as the engine hands it over, defaults included.
 
     Only the engine can decrypt; an encrypted value is UNREADABLE here.
     """
-    project = PROJECT["name"]
-    declared: dict[str, Any] = PROJECT["config"]
-    values = {f"{project}:{k}": v["default"] for k, v in declared.items() if "default" in v}
-    values |= _decrypted(_stack_file(stack_name)["config"])
-    values |= {f"{project}:{k}": v for k, v in overrides.items()}
+    values = _decrypted(stack_values(stack_name))
+    values |= {f"{PROJECT['name']}:{k}": v for k, v in overrides.items()}
     return {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
 
 
@@ -240,7 +288,7 @@ def _stack_file(stack_name: str) -> dict[str, Any]:
             f"stack is unknown: got {stack_name!r}, allowed {', '.join(known)}; "
             f"choose one, or write {file.name}"
         )
-    return yaml.safe_load(file.read_text())
+    return read_yaml(file)
 
 
 def _decrypted(value: Any) -> Any:
@@ -250,5 +298,5 @@ def _decrypted(value: Any) -> Any:
         return value
     given = cast(dict[str, Any], value)
     if given.keys() == {"secure"}:
-        return UNREADABLE
+        return stack_config.UNREADABLE
     return {key: _decrypted(item) for key, item in given.items()}
