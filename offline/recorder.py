@@ -106,8 +106,6 @@ class Registered:
     """URNs of the resources that a property refers to."""
     aliases: tuple[str, ...]
     """URNs under which the engine may know it."""
-    references: dict[str, tuple[str, ...]]
-    """URNs of the resources that each input comes from, by the input's name."""
     inputs: dict[str, Any]
     """Plain values; secrets are unwrapped, see `secrets`."""
     secrets: dict[str, Any]
@@ -169,10 +167,6 @@ class Recorder(mocks.MockMonitor):
                     key: sorted(found.urns) for key, found in request.propertyDependencies.items()
                 },
                 aliases=tuple(self._alias(request, a) for a in cast(list[Any], request.aliases)),
-                references={
-                    name: tuple(sorted(found.urns))
-                    for name, found in request.propertyDependencies.items()
-                },
                 inputs=cast(dict[str, Any], plain(wire)),
                 secrets=wire,
                 urn=urn,

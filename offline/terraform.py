@@ -1,0 +1,114 @@
+"""The AWS part of a recorded graph as a Terraform plan, for tools that judge those.
+
+Leaves out the state, the providers, and all else that Terraform would need to carry it out.
+"""
+
+import re
+from typing import Any, cast
+
+from offline.recorder import Graph, Registered
+
+Json = dict[str, Any]
+
+TYPES = {
+    "cloudwatch/logGroup:LogGroup": "cloudwatch_log_group",
+    "cloudwatch/metricAlarm:MetricAlarm": "cloudwatch_metric_alarm",
+    "ec2/securityGroup:SecurityGroup": "security_group",
+    "elasticache/parameterGroup:ParameterGroup": "elasticache_parameter_group",
+    "elasticache/replicationGroup:ReplicationGroup": "elasticache_replication_group",
+    "elasticache/subnetGroup:SubnetGroup": "elasticache_subnet_group",
+    "elasticache/user:User": "elasticache_user",
+    "elasticache/userGroup:UserGroup": "elasticache_user_group",
+    "iam/role:Role": "iam_role",
+    "iam/rolePolicyAttachment:RolePolicyAttachment": "iam_role_policy_attachment",
+    "kms/key:Key": "kms_key",
+    "rds/instance:Instance": "db_instance",
+    "rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": (
+        "db_instance_automated_backups_replication"
+    ),
+    "rds/parameterGroup:ParameterGroup": "db_parameter_group",
+    "rds/subnetGroup:SubnetGroup": "db_subnet_group",
+    "vpc/securityGroupIngressRule:SecurityGroupIngressRule": "vpc_security_group_ingress_rule",
+}
+"""What Terraform calls the types that the program uses, each after `aws:` and `aws_`."""
+MAPS = {"dimensions", "tags"}
+"""Inputs that are maps to Terraform too; every other object is a block."""
+PLURALS: set[str] = set()
+"""Lists of blocks that Terraform names in the plural too."""
+
+
+def plan(graph: Graph) -> Json:
+    """What `terraform show -json` prints of a plan that makes all of it.
+
+    As there, a value that only another resource knows is left out, and the configuration says
+    which one.
+    """
+    resources = [r for r in graph.resources if r.type.startswith("aws:")]
+    addresses = {r.urn: _address(r) for r in resources}
+    if len(set(addresses.values())) < len(resources):
+        raise ValueError(f"two resources have the same address in {sorted(addresses.values())}")
+    parts = [_parts(resource, addresses) for resource in resources]
+    return {
+        "format_version": "1.2",
+        "terraform_version": "1.11.4",
+        "planned_values": {"root_module": {"resources": [planned for planned, _ in parts]}},
+        "configuration": {"root_module": {"resources": [written for _, written in parts]}},
+    }
+
+
+def _address(resource: Registered) -> str:
+    known = TYPES.get(resource.type.removeprefix("aws:"))
+    if known is None:
+        raise ValueError(
+            f"{resource.name} has no Terraform type: got {resource.type}, "
+            "allowed those of TYPES; add what pulumi-aws makes it from"
+        )
+    return f"aws_{known}.{re.sub('[^A-Za-z0-9_-]', '_', resource.name)}"
+
+
+def _parts(resource: Registered, addresses: dict[str, str]) -> tuple[Json, Json]:
+    """A resource as planned, and as configured."""
+    kind, name = addresses[resource.urn].split(".")
+    head = {"address": addresses[resource.urn], "mode": "managed", "type": kind, "name": name}
+    values: Json = {}
+    expressions: Json = {}
+    for key, value in resource.inputs.items():
+        ours, theirs = _name(key, value), _value(key, value)
+        references = resource.property_depends_on.get(key, [])
+        if sources := [addresses[urn] for urn in references if urn in addresses]:
+            expressions[ours] = {"references": sources}
+        if not sources or _is_composed(value):
+            values[ours] = theirs
+    return head | {"values": values}, head | {"expressions": expressions}
+
+
+def _is_composed(value: Any) -> bool:
+    """Whether only parts of a value come from other resources: blocks, and policies."""
+    if isinstance(value, str):
+        return value.startswith("{")
+    return isinstance(value, dict) or _is_blocks(value)
+
+
+def _is_blocks(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(v, dict) for v in cast(list[Any], value))
+
+
+def _name(key: str, value: Any) -> str:
+    """kmsKeyId is kms_key_id, and a list of blocks is called like one of them."""
+    snake = re.sub("([A-Z])", r"_\1", key).lower()
+    if not _is_blocks(value) or snake in PLURALS or snake.endswith("ss"):
+        return snake
+    return re.sub("s$", "", re.sub("ies$", "ys", snake))
+
+
+def _value(key: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        fields = cast(Json, value)
+        return fields if key in MAPS else [_block(fields)]
+    if _is_blocks(value):
+        return [_block(fields) for fields in cast(list[Json], value)]
+    return value
+
+
+def _block(fields: Json) -> Json:
+    return {_name(k, v): _value(k, v) for k, v in fields.items()}
