@@ -166,7 +166,7 @@ class Recorder(mocks.MockMonitor):
                 property_depends_on={
                     key: sorted(found.urns) for key, found in request.propertyDependencies.items()
                 },
-                aliases=tuple(self._alias(request, a) for a in cast(list[Any], request.aliases)),
+                aliases=tuple(self._alias(request, a) for a in cast(Any, request).aliases),
                 inputs=cast(dict[str, Any], plain(wire)),
                 secrets=wire,
                 urn=urn,
