@@ -7,14 +7,14 @@ import shlex
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from commands.options import Kubeconfig, Stack
 
-if TYPE_CHECKING:
-    from components.contract import Variable
+SECRET_NAME = "app-environment"
+"""Name of the Secret that the format secret writes."""
 
 
 class Format(StrEnum):
@@ -22,6 +22,12 @@ class Format(StrEnum):
     JSON = "json"
     SHELL = "shell"
     GITHUB = "github"
+    SECRET = "secret"
+    """A Kubernetes Secret."""
+    SCHEMA = "schema"
+    """JSON Schema of all variables; no values."""
+    TYPESCRIPT = "typescript"
+    """A module with zod schemas and types; no values."""
 
 
 def env(
@@ -36,19 +42,29 @@ def env(
         bool,
         typer.Option("--example", help="Print .env.example: every variable's meaning, no values."),
     ] = False,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline", help="From the committed files alone, with placeholders for secrets."
+        ),
+    ] = False,
 ) -> None:
     """Print the application's environment variables, secrets in clear.
 
     In a GitHub workflow the format github adds them to the job's environment and masks secrets.
+    The formats schema and typescript describe the variables and need no running stack.
     """
-    from commands import deploy
+    from commands import env_files
     from components.contract import TABLE
 
     if example:
-        print(example_file(TABLE), end="")
+        print(env_files.example(TABLE), end="")
         return
-    outputs = deploy.outputs(stack, kubeconfig)
-    variables: dict[str, str] = outputs["buildEnv" if build else "runtimeEnv"]
+    if format in (Format.SCHEMA, Format.TYPESCRIPT):
+        write = env_files.json_schema if format is Format.SCHEMA else env_files.typescript
+        print(write(env_files.contract_of(stack)), end="")
+        return
+    variables = _variables(stack, kubeconfig, "buildEnv" if build else "runtimeEnv", offline)
     file = os.environ.get("GITHUB_ENV")
     if format is Format.GITHUB and file:
         plain = {variable.name for variable in TABLE if not variable.secret}
@@ -59,27 +75,36 @@ def env(
         print(written(variables, format), end="")
 
 
-def example_file(table: Iterable["Variable"]) -> str:
-    """The contract as a dotenv file without values (EN-2)."""
-    head = "# What the platform gives to the application. Made by: ./nextstack env --example\n"
-    return head + "".join(_described(variable) for variable in table)
+def _variables(stack: str, kubeconfig: Path | None, output: str, offline: bool) -> dict[str, str]:
+    if offline:
+        return _placeholders(stack, output)
+    from commands import deploy
+
+    return deploy.outputs(stack, kubeconfig)[output]
 
 
-def _described(variable: "Variable") -> str:
-    words = [variable.source.value, *(["secret"] if variable.credential else [])]
-    words += ["also for the image build"] if variable.build else []
-    words += [] if variable.required else ["optional"]
-    return (
-        f"\n# {variable.about} ({', '.join(words)})\n"
-        f"# allowed: {variable.rule.allowed}\n"
-        f"{variable.name}=\n"
+def _placeholders(stack: str, output: str) -> dict[str, str]:
+    """What the program computes without any server; secrets are `<NAME>`."""
+    from offline import recorder
+
+    graph = recorder.record(
+        recorder.program,
+        recorder.Providers(),
+        recorder.stack_settings(stack),
+        stack,
+        secret_keys=recorder.encrypted_keys(stack),
     )
+    values = recorder.plain(graph.outputs[f"{recorder.PROJECT['name']}-{stack}"][output])
+    hidden = graph.one("Secret", "environment-secret").inputs["stringData"]
+    return {name: f"<{name}>" if name in hidden else value for name, value in values.items()}
 
 
 def written(variables: Mapping[str, str], format: Format) -> str:
     """The variables as text that the format's reader turns into the same values."""
     if format is Format.JSON:
         return json.dumps(dict(variables), indent=2, sort_keys=True) + "\n"
+    if format is Format.SECRET:
+        return _secret(variables)
     write = {Format.DOTENV: _dotenv, Format.SHELL: _shell, Format.GITHUB: _github}[format]
     return "".join(write(name, variables[name]) for name in sorted(variables))
 
@@ -106,3 +131,16 @@ def _github(name: str, value: str) -> str:
     """With an end mark that nobody can put into a value."""
     end = f"end-{secrets.token_hex(8)}"
     return f"{name}<<{end}\n{value}\n{end}\n"
+
+
+def _secret(variables: Mapping[str, str]) -> str:
+    import yaml
+
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": SECRET_NAME},
+        "type": "Opaque",
+        "stringData": dict(variables),
+    }
+    return yaml.safe_dump(body, sort_keys=True)

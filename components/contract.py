@@ -3,8 +3,6 @@
 Leaves out where the values come from and how they reach the pods (environment.py).
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +28,10 @@ class Rule:
     allowed: str
     """What is accepted, in words."""
     accepts: Callable[[str], bool]
+    schema: Mapping[str, object]
+    """The same as JSON Schema, as far as a pattern can tell."""
+    bounds: tuple[int, int] | None = None
+    """Least and greatest whole number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +55,12 @@ class Variable:
         return self.credential or self.source in (Source.GENERATED, Source.SECRET)
 
 
+ORIGIN = r"https?://[a-z0-9.-]+(:\d+)?"
+
+
 def is_origin(text: str) -> bool:
     """Whether `text` is scheme, host and port, and nothing more (RFC 6454)."""
-    return re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", text) is not None
+    return re.fullmatch(ORIGIN, text) is not None
 
 
 def _url(*schemes: str) -> Rule:
@@ -66,49 +71,50 @@ def _url(*schemes: str) -> Rule:
         except ValueError:  # a port that is no number, or a broken IPv6 address
             return False
 
-    return Rule(f"a URL that starts with {' or '.join(f'{s}://' for s in schemes)}", accepts)
+    return Rule(
+        f"a URL that starts with {' or '.join(f'{s}://' for s in schemes)}",
+        accepts,
+        {"pattern": rf"^({'|'.join(schemes)})://[^/?#\s]"},
+    )
 
 
 def _number(low: int, high: int) -> Rule:
     return Rule(
         f"a whole number from {low} to {high}",
         lambda text: text.isdecimal() and low <= int(text) <= high,
+        {"pattern": r"^\d+$"},
+        (low, high),
     )
 
 
 def _one_of(*values: str) -> Rule:
-    return Rule(" or ".join(values), lambda text: text in values)
+    return Rule(" or ".join(values), lambda text: text in values, {"enum": list(values)})
 
 
 def _pattern(words: str, pattern: str) -> Rule:
-    return Rule(words, lambda text: re.fullmatch(pattern, text) is not None)
+    """`pattern` is for Python and for JavaScript; it matches the whole text."""
+    return Rule(
+        words,
+        lambda text: re.fullmatch(pattern, text) is not None,
+        {"pattern": f"^({pattern})$"},
+    )
 
 
-def _is_key(text: str) -> bool:
-    try:
-        return len(base64.b64decode(text, validate=True)) == 32
-    except binascii.Error:
-        return False
-
-
-def _is_encryption_key(text: str) -> bool:
-    """Whether `text` is a key in one of the formats of encryptionKeyFormat."""
-    return _is_key(text) or bool(re.fullmatch(r"[0-9a-f]{64}|[A-Za-z0-9]{32}", text))
-
-
-ANY = Rule("any text but none", bool)
+ANY = Rule("any text but none", bool, {"minLength": 1})
 BOOLEAN = _one_of("true", "false")
 WEB_URL = _url("http", "https")
 DATABASE_URL = _url("postgresql", "postgres")
 CACHE_URL = _url("redis", "rediss")
-KEY = Rule("32 bytes in base64", _is_key)
-ENCRYPTION_KEY = Rule("32 bytes in base64 or hex, or as 32 letters and digits", _is_encryption_key)
+KEY = _pattern("32 bytes in base64", r"[A-Za-z0-9+/]{43}=")
+ENCRYPTION_KEY = _pattern(
+    "32 bytes in base64 or hex, or as 32 letters and digits",
+    r"[A-Za-z0-9+/]{43}=|[0-9a-f]{64}|[A-Za-z0-9]{32}",
+)
 PASSPHRASE = _pattern("32 characters or more", r"\S{32,}")
 # ".ts" and the like, each with its dot.
 FILE_TYPES = _pattern("a comma list of endings that start with a dot", r"\.[\w.+-]+(,\.[\w.+-]+)*")
-ORIGINS = Rule(
-    "a comma list of origins such as https://example.com, and no *",
-    lambda text: all(is_origin(origin) for origin in text.split(",")),
+ORIGINS = _pattern(
+    "a comma list of origins such as https://example.com, and no *", f"{ORIGIN}(,{ORIGIN})*"
 )
 DEFAULT_FILE_TYPES = (
     ".js,.ts,.jsx,.tsx,.py,.java,.cpp,.c,.go,.rs,.php,.rb,.swift,.kt,.scala,.clj,.hs,.ml,.fs,.ex,"
@@ -190,6 +196,7 @@ TABLE = (
         rule=Rule(
             "a postgresql:// URL without pgbouncer=true",
             lambda text: DATABASE_URL.accepts(text) and "pgbouncer=true" not in text,
+            {"pattern": f"^(?!.*pgbouncer=true){DATABASE_URL.schema['pattern']}"},
         ),
         about="The database through the pool",
         credential=True,

@@ -19,9 +19,8 @@ from conftest import ROOT, deploy_stack
 from commands import deploy, pulumi_engine, pulumi_repair
 from commands.__main__ import main
 from commands.cluster import Cluster, choose
-from commands.env import Format, example_file, masks, written
+from commands.env import Format, masks, written
 from commands.job_results import is_of
-from components.contract import TABLE
 from local import image_app
 from offline.direct import Result
 
@@ -322,11 +321,3 @@ def test_runs_by_hand_and_by_schedule_belong_to_their_cron_job() -> None:
     assert is_of({"metadata": {"ownerReferences": [owner]}}, "backup")
     assert not is_of({"metadata": {"ownerReferences": [owner]}}, "restore-test")
     assert not is_of({"metadata": {}}, "backup")
-
-
-def test_the_committed_example_is_what_the_contract_says_now() -> None:
-    """EN-2: names and comments, no values; made anew with `./nextstack env --example`."""
-    committed = (ROOT / ".env.example").read_text()
-    assert committed == example_file(TABLE)
-    values = [line for line in committed.splitlines() if not line.startswith("#") and line]
-    assert [line.removesuffix("=") for line in values] == [v.name for v in TABLE]
