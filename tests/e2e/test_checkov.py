@@ -1,0 +1,160 @@
+"""Checkov, which shares no code with our policies, finds nothing in any committed stack.
+
+What does not fit is in checkov.toml with its reason. Skipped without a network for the first time.
+"""
+
+import json
+import shutil
+import subprocess
+import tomllib
+import venv
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local.paths import cache_folder
+from offline.recorder import ROOT, Graph, Providers, program, record, stack_settings
+from offline.render import render
+from offline.terraform import plan
+
+LOCK = Path(__file__).with_name("checkov.lock")
+WAIVERS = Path(__file__).with_name("checkov.toml")
+STACKS = sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml"))
+ON_AWS = ("production", "staging")
+IMAGE: dict[str, Any] = {"image": f"shop@sha256:{'0' * 64}", "deploymentVersion": "3f2a9c1"}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    check: str
+    resource: str
+    text: str
+
+
+@pytest.fixture(scope="module")
+def checkov() -> Path:
+    """The program, in an environment of its own, because its pins contradict ours."""
+    folder = cache_folder() / "checkov"
+    installed = folder / LOCK.name
+    if not (installed.exists() and installed.read_bytes() == LOCK.read_bytes()):
+        shutil.rmtree(folder, ignore_errors=True)
+        venv.create(folder, with_pip=True)
+        options = (
+            "--no-compile",
+            "--no-deps",
+            "--quiet",
+            "--require-hashes",
+            f"--requirement={LOCK}",
+        )
+        done = run(folder / "bin/python", "-m", "pip", "install", *options)
+        if "connection broken" in done.stderr:
+            pytest.skip("no Checkov: its packages can't be reached, and no earlier run kept them")
+        assert done.returncode == 0, done.stderr
+        shutil.copy(LOCK, installed)
+    return folder / "bin/checkov"
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def judge(checkov: Path, framework: str, what: Path, resources: int) -> set[Finding]:
+    """What it finds in a plan or in a folder of manifests with so many objects."""
+    kind = "--directory" if what.is_dir() else "--file"
+    done = run(checkov, kind, what, "--framework", framework, "--output=json", "--skip-download")
+    report: Json = json.loads(done.stdout)
+    assert report["summary"]["parsing_errors"] == 0, report["results"]["parsing_errors"]
+    assert report["summary"]["resource_count"] >= resources, report["summary"]
+    return {
+        Finding(check=found["check_id"], resource=found["resource"], text=found["check_name"])
+        for found in report["results"]["failed_checks"]
+    }
+
+
+def graph(stack: str) -> Graph:
+    return record(program, Providers(), stack_settings(stack, **IMAGE), stack)
+
+
+def planned(stack: str, file: Path, change: Callable[[Json], None] | None = None) -> int:
+    """Writes a stack's plan; returns the number of its resources."""
+    written = plan(graph(stack))
+    if change:
+        change(written)
+    file.write_text(json.dumps(written, indent=1))
+    return len(written["planned_values"]["root_module"]["resources"])
+
+
+@pytest.fixture(scope="module")
+def found(checkov: Path, tmp_path_factory: pytest.TempPathFactory) -> set[Finding]:
+    """All findings in the manifests and plans of all stacks."""
+    folder = tmp_path_factory.mktemp("checkov")
+    objects = sum(len(render(stack, folder / "manifests" / stack, **IMAGE)) for stack in STACKS)
+    findings = judge(checkov, "kubernetes", folder / "manifests", objects - len(STACKS))
+    for stack in ON_AWS:
+        resources = planned(stack, file := folder / f"{stack}.json")
+        findings |= judge(checkov, "terraform_plan", file, resources)
+    return findings
+
+
+def waivers() -> list[dict[str, str]]:
+    return tomllib.loads(WAIVERS.read_text())["waiver"]
+
+
+def fits(waiver: dict[str, str], finding: Finding) -> bool:
+    return waiver["check"] == finding.check and fnmatchcase(finding.resource, waiver["resource"])
+
+
+def test_nothing_is_found_but_what_a_reason_explains(found: set[Finding]) -> None:
+    left = {f for f in found if not any(fits(waiver, f) for waiver in waivers())}
+    assert not left, "\n".join(sorted(f"{f.check} {f.resource}: {f.text}" for f in left))
+
+
+def test_every_exception_is_needed_and_explained(found: set[Finding]) -> None:
+    for waiver in waivers():
+        assert waiver["reason"].strip(), waiver
+        assert any(fits(waiver, finding) for finding in found), f"fits nothing: {waiver}"
+
+
+def break_the_plan(written: Json) -> None:
+    """A database on the internet, and a security group that nothing seems to use."""
+    module, configuration = written["planned_values"], written["configuration"]
+    for resource in module["root_module"]["resources"]:
+        if resource["type"] == "aws_db_instance":
+            resource["values"]["publicly_accessible"] = True
+    for resource in configuration["root_module"]["resources"]:
+        resource["expressions"].pop("vpc_security_group_ids", None)
+
+
+def test_what_is_wrong_in_a_plan_is_found(
+    checkov: Path, found: set[Finding], tmp_path: Path
+) -> None:
+    """CKV2 looks from one resource to another, which takes the references between them."""
+    resources = planned("staging", file := tmp_path / "plan.json", break_the_plan)
+    more = judge(checkov, "terraform_plan", file, resources) - found
+    assert {(f.check, f.resource) for f in more} == {
+        ("CKV_AWS_17", "aws_db_instance.nextstack-staging-1"),
+        ("CKV2_AWS_5", "aws_security_group.postgres-firewall"),
+    }
+
+
+def test_what_is_wrong_in_a_manifest_is_found(
+    checkov: Path, found: set[Finding], tmp_path: Path
+) -> None:
+    render("production", tmp_path, **IMAGE)
+    [file] = tmp_path.glob("deployment-web-*.yaml")
+    deployment = yaml.safe_load(file.read_text())
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    container["securityContext"]["privileged"] = True
+    file.write_text(yaml.safe_dump(deployment))
+    more = judge(checkov, "kubernetes", tmp_path, 1) - found
+    # A Job's name says what is in it, so that its old findings look new.
+    assert {(f.check, f.resource) for f in more if not f.resource.startswith("Job.")} == {
+        ("CKV_K8S_16", "Deployment.nextstack-production.web-server")
+    }
