@@ -1,11 +1,32 @@
 """The recovery contract: what a stack promises about lost data and time (BK-19).
 
-Leaves out how a promise is kept; what keeps it is checked in stack.py.
+Leaves out how a promise is kept: here is only what has to be there for it, and that the rest is
+somebody else's.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
+from components.aws.backup_config import VaultConfig
+from components.aws.config import AwsConfig
+from components.aws.rds_config import RdsConfig
+from components.backend_config import BackendConfig, CacheBackend, DatabaseBackend
 from components.stack_config import out_of_range, refuse
+
+LEAST_REGION_RPO = 15
+"""Minutes; the copy of the log in the other region lags behind RDS's own five (RO-7)."""
+LEAST_REGION_RTO = 120
+"""Minutes to build everything anew in another region from copies of the data (RO-7, S-15)."""
+CACHE_RPO = 24 * 60
+"""Minutes between two snapshots of a cache on ElastiCache (S-16)."""
+
+
+class DrMode(StrEnum):
+    """What is ready for the loss of the whole region."""
+
+    NONE = "none"
+    BACKUP = "backup"
+    WARM = "warm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,3 +42,81 @@ class RecoveryConfig:
             "retention_days": (1, 3650, "days that a backup can be gone back to"),
         }
         refuse(out_of_range(self, ranges))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrConfig:
+    mode: DrMode
+    rpo_minutes: int
+    rto_minutes: int
+
+    def __post_init__(self) -> None:
+        problems: list[str] = []
+        if self.mode is DrMode.WARM:
+            problems.append(
+                "mode is not built: got warm, allowed none or backup; a stack that stands by needs "
+                "a database that follows this one and the same secrets, which the program does not "
+                "keep in step over regions; choose backup, and rehearse the restore of "
+                "docs/recovery.md, which takes 2 h instead of 30 minutes"
+            )
+        if self.mode is DrMode.BACKUP:
+            ranges = {
+                "rpo_minutes": (LEAST_REGION_RPO, 10_080, "the copy lags behind the original"),
+                "rto_minutes": (LEAST_REGION_RTO, 10_080, "everything is built anew"),
+            }
+            problems += out_of_range(self, ranges)
+        refuse(problems)
+
+
+def region_loss(backend: BackendConfig, dr: DrConfig, aws: AwsConfig, rds: RdsConfig) -> list[str]:
+    """Who promises to outlive the region keeps the database elsewhere, too (BK-21, RO-7)."""
+    if dr.mode is not DrMode.BACKUP:
+        return []
+    if backend.database is not DatabaseBackend.RDS:
+        return [
+            f"dr_mode cannot be kept: got backup with database: {backend.database}, allowed none; "
+            "only backups of RDS are copied to another region by themselves"
+        ]
+    if aws.recovery_region and rds.replicate_backups:
+        return []
+    return [
+        f"dr_mode cannot be kept: got backup with awsRecoveryRegion {aws.recovery_region!r} and "
+        f"rdsReplicateBackups {str(rds.replicate_backups).lower()}, allowed a region and true; "
+        "without copies elsewhere the database goes with its region"
+    ]
+
+
+def contract(
+    recovery: RecoveryConfig,
+    dr: DrConfig,
+    backend: BackendConfig,
+    aws: AwsConfig,
+    vault: VaultConfig,
+) -> dict[str, object]:
+    """What a person needs in a disaster."""
+    promised: dict[str, object] = {
+        "rpoMinutes": recovery.rpo_minutes,
+        "rtoMinutes": recovery.rto_minutes,
+        "retentionDays": recovery.retention_days,
+        "regionLoss": {"mode": dr.mode.value},
+        "weeklyDays": vault.weekly_keep_days,
+        "vault": vault.name if vault.used else "",
+        "notControlled": [
+            f"{what}: snapshots, point-in-time recovery and copies are its operator's"
+            for what, external in (
+                ("database", backend.database is DatabaseBackend.EXTERNAL),
+                ("cache", backend.cache is CacheBackend.EXTERNAL),
+            )
+            if external
+        ],
+    }
+    if dr.mode is DrMode.BACKUP:
+        promised["regionLoss"] = {
+            "mode": dr.mode.value,
+            "region": aws.recovery_region,
+            "rpoMinutes": dr.rpo_minutes,
+            "rtoMinutes": dr.rto_minutes,
+        }
+    if backend.cache is CacheBackend.ELASTICACHE:
+        promised["cacheRpoMinutes"] = CACHE_RPO
+    return promised

@@ -40,6 +40,10 @@ class Period:
             self.start - other.start
         ) % WEEK < other.minutes
 
+    def widened(self, minutes: int) -> "Period":
+        """With so many minutes before it and after it."""
+        return Period(self.start - minutes, self.minutes + 2 * minutes)
+
 
 def malformed_time(field: str, text: str) -> list[str]:
     """The problem with a time of the day, if there is one."""
@@ -71,3 +75,24 @@ def every_hours(time: str, interval_hours: int) -> list[int]:
 def daily_cron(time: str, interval_hours: int) -> str:
     minutes = every_hours(time, interval_hours)
     return f"{minutes[0] % HOUR} {','.join(str(m // HOUR) for m in minutes)} * * *"
+
+
+def aws_daily_cron(minute: int, hours: tuple[int, ...]) -> str:
+    """For AWS, which writes years, and a question mark for the day that another field decides."""
+    return f"cron({minute} {_ranges(hours)} * * ? *)"
+
+
+def aws_weekly_cron(day: Weekday, time: str) -> str:
+    minute = minute_of_day(time)
+    return f"cron({minute % HOUR} {minute // HOUR} ? * {day.upper()} *)"
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """The numbers in order, neighbours drawn together: 0,6-23."""
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and spans[-1][-1] == number - 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    return ",".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else f"{span[0]}" for span in spans)
