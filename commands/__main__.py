@@ -11,25 +11,31 @@ import typer
 
 from commands.backup import backup, verify
 from commands.bench import SETTINGS, bench
+from commands.doctor import doctor
 from commands.down import down
 from commands.env import env
 from commands.local_cluster import local_cluster
 from commands.logs import logs
 from commands.preview import preview
 from commands.render import render
+from commands.rollback import rollback
+from commands.smoke import smoke
 from commands.status import status
 from commands.test import test
 from commands.up import up
+from commands.watch import watch
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Everything a Next.js application needs, on your own infrastructure.",
 )
-for command in (up, down, preview, render, status, logs, env, backup, verify, test):
+for command in (
+    *(up, down, preview, render, status, logs, env, doctor),
+    *(smoke, watch, rollback, backup, verify, test),
+):
     app.command()(command)
 app.command(context_settings=SETTINGS)(bench)
 app.add_typer(local_cluster, name="cluster")

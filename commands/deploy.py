@@ -8,6 +8,7 @@ from commands.cluster import Cluster, choose, is_running, load_image
 from commands.direct_engine import DirectEngine
 from commands.pulumi_engine import PulumiEngine, find_pulumi
 from local import image_app, images
+from local.progress import console
 from offline import direct, state
 from offline.apply import Change
 from offline.direct import Result
@@ -33,6 +34,12 @@ def setting(stack_name: str, key: str) -> str:
     return stack_settings(stack_name)[f"{PROJECT['name']}:{key}"]
 
 
+def site_url(stack_name: str) -> str:
+    """Where a committed stack's visitors go."""
+    scheme = "https" if setting(stack_name, "https") == "true" else "http"
+    return f"{scheme}://{setting(stack_name, 'domain')}"
+
+
 def connect(stack_name: str, cluster: Cluster) -> KubernetesApi:
     context = setting(stack_name, "kubeContext") if cluster.own is None else ""
     return KubernetesApi(cluster.kubeconfig, context)
@@ -47,12 +54,27 @@ def choose_engine(stack_name: str, cluster: Cluster) -> Engine:
     return PulumiEngine(stack_name=stack_name, program=cli, kubeconfig=cluster.kubeconfig)
 
 
-def pulumi_only(stack_name: str, kubeconfig: Path | None) -> Engine:
+def pulumi_only(stack_name: str, kubeconfig: Path | None) -> PulumiEngine:
     """The engine of a stack with data to protect."""
     cli = find_pulumi()
     if cli is None:
         raise direct.needs_engine(stack_name, "up")
     return PulumiEngine(stack_name=stack_name, program=cli, kubeconfig=kubeconfig)
+
+
+def change_release(stack_name: str, kubeconfig: Path | None, given: Mapping[str, str]) -> None:
+    """Brings a stack up with other values of the release's keys, which stay until the next one."""
+    if setting(stack_name, "protectData") != "false":
+        engine = pulumi_only(stack_name, kubeconfig)
+        engine.write(given)
+        console.print(f"Pulumi.{stack_name}.yaml says so now; commit it", soft_wrap=True)
+        engine.up({})
+        return
+    engine = choose_engine(stack_name, running_cluster(stack_name, kubeconfig))
+    last = engine.last()
+    engine.up({**(last.overrides if last else {}), **given})
+    if setting(stack_name, "image"):
+        console.print(f"Pulumi.{stack_name}.yaml still has the release that was replaced")
 
 
 def forget(stack_name: str) -> None:

@@ -73,6 +73,20 @@ class PulumiEngine:
         counts = Counter({CHANGES[op]: n for op, n in changes.items() if op in CHANGES})
         return self._result(counts, done.outputs)
 
+    def write(self, values: Mapping[str, str]) -> None:
+        """Sets keys in the committed file of a protected stack, which is all it runs by.
+
+        The CLI can't set an empty list; the key's default is one.
+        """
+        workspace = self._workspace()
+        with _plain_errors():
+            for key, value in values.items():
+                if value == "[]":
+                    workspace.remove_config(self.stack_name, f"{PREFIX}{key}")
+                else:
+                    wanted = automation.ConfigValue(value)
+                    workspace.set_config(self.stack_name, f"{PREFIX}{key}", wanted)
+
     def down(self) -> int:
         with _plain_errors(), step(f"pulumi destroy {self.stack_name}") as shown:
             stack = self._unlocked()
