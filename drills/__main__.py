@@ -6,12 +6,12 @@ no failure, because figures depend on the machine: people judge them.
 
 import typer
 
-from drills import memory, nginx, pool, postgres, redis, restore, site, start, up
+from drills import memory, nginx, pool, postgres, redis, release, restore, site, start, up
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
-for part in (start, up, memory, nginx, pool, postgres, redis, restore, site):
+for part in (start, up, memory, nginx, pool, postgres, redis, restore, site, release):
     app.command(part.__name__.rpartition(".")[2])(part.main)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Open-loop load: POSTs at a constant rate, each on its time whatever became of the others.
+"""Open-loop load at a constant rate, each request on its time whatever became of the others.
 
 A program of its own (`python -m drills.sender URL BODY RATE`), because a busy caller would slow
 down threads. It ends when its input does. No request is sent twice: a failure that a browser's
@@ -36,8 +36,16 @@ class Sent:
 class Sender:
     """Sends from `with` to its end; then it knows what became of each request."""
 
-    def __init__(self, url: str, body: dict[str, Any], per_s: float) -> None:
-        self._command = [sys.executable, "-m", "drills.sender", url, json.dumps(body), str(per_s)]
+    def __init__(self, url: str, body: dict[str, Any] | None, per_s: float) -> None:
+        """POSTs the body as JSON; without one it is GETs."""
+        self._command = [
+            sys.executable,
+            "-m",
+            "drills.sender",
+            url,
+            json.dumps(body) if body else "",
+            str(per_s),
+        ]
         self.sent: list[Sent] = []
 
     def __enter__(self) -> "Sender":
@@ -54,7 +62,7 @@ class Sender:
 
 
 async def send(url: str, body: str, per_s: float, stopped: asyncio.Event) -> list[Sent]:
-    """Posts the JSON text `body` until `stopped`."""
+    """Posts the JSON text `body`, or gets the page where that is empty, until `stopped`."""
     sent: list[Sent] = []
     tasks: set[asyncio.Task[Sent]] = set()
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
@@ -71,7 +79,7 @@ async def send(url: str, body: str, per_s: float, stopped: asyncio.Event) -> lis
             if len(tasks) >= IN_FLIGHT:
                 sent.append(Sent(due=due, latency_ms=0, outcome="overrun"))
                 continue
-            task = asyncio.create_task(_post(session, url, body, due))
+            task = asyncio.create_task(_request(session, url, body, due))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             task.add_done_callback(lambda done: sent.append(done.result()))
@@ -79,9 +87,9 @@ async def send(url: str, body: str, per_s: float, stopped: asyncio.Event) -> lis
     return sent
 
 
-async def _post(session: aiohttp.ClientSession, url: str, body: str, due: float) -> Sent:
+async def _request(session: aiohttp.ClientSession, url: str, body: str, due: float) -> Sent:
     try:
-        async with session.post(url, data=body) as answer:
+        async with session.request("POST" if body else "GET", url, data=body or None) as answer:
             await answer.read()
             outcome = str(answer.status)
     except (aiohttp.ClientError, TimeoutError) as error:

@@ -147,7 +147,7 @@ def _strike(stack: Stack, fault: Fault) -> None:
         case Fault.NGINX_DELETE:
             _delete(stack, stack.pods("nginx")[0])
         case Fault.BAD_IMAGE:
-            _fail_to_release(stack)
+            fail_to_release(stack)
 
 
 def _delete(stack: Stack, pod: Body) -> None:
@@ -169,7 +169,7 @@ def _kill(stack: Stack, pod: Body) -> None:
     stack.await_ready()
 
 
-def _fail_to_release(stack: Stack) -> None:
+def fail_to_release(stack: Stack) -> None:
     """Without a migration, whose job would fail first and keep the pods out of it altogether."""
     broken = {
         "image": MISSING,
