@@ -42,6 +42,6 @@ environment = Environment(
 if site.image:
     make_site(config, backends, environment, namespace, plain)
 
-services = make_services(config, regions)
+services = make_services(config, regions, backends.ready)
 for name, value in stack_outputs(config, backends, environment, services).items():
     pulumi.export(name, value)

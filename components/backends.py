@@ -37,6 +37,11 @@ class Backends:
     """A second instance that never evicts; None where the stack asks for none."""
 
     @property
+    def ready(self) -> list[pulumi.Resource]:
+        """The database and the cache, for what comes after them."""
+        return [*self.database.ready, *self.cache.ready]
+
+    @property
     def direct_url(self) -> pulumi.Output[str]:
         """The owner's session with the database itself, for migrations (DB-13); secret."""
         database = self.database

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pulumi
 
+from components.aws.monitoring_config import HEALTH_PATH
 from components.aws.services import Services
 from components.backends import Backends
 from components.database import CA_FILE
@@ -15,7 +16,6 @@ from components.stack import StackConfig
 
 OUTPUTS_VERSION = 1
 """Add 1 when an output changes its meaning or goes."""
-HEALTH_PATH = "/api/health"
 
 # WB-3: above nginx's 60 s, else nginx reuses a socket that Node just closed: 502
 # (vercel/next.js#22204).

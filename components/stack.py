@@ -8,7 +8,9 @@ import pulumi
 from components.app_config import AppConfig
 from components.aws.config import AwsConfig
 from components.aws.elasticache_config import ElastiCacheConfig
+from components.aws.monitoring_config import BudgetConfig, MonitoringConfig
 from components.aws.rds_config import RDS_RPO_MINUTES, RdsConfig, authorities
+from components.aws.rds_memory import memory_gib
 from components.backend_config import BackendConfig, CacheBackend, DatabaseBackend
 from components.backups import BackupConfig
 from components.contract import Stage
@@ -109,6 +111,8 @@ class StackConfig:
     rds: RdsConfig
     elasticache: ElastiCacheConfig
     external: ExternalConfig
+    monitoring: MonitoringConfig
+    budget: BudgetConfig
     secrets: SecretsConfig = field(metadata=UNPREFIXED)
     environment: EnvironmentConfig = field(metadata=UNPREFIXED)
     app: AppConfig
@@ -135,6 +139,7 @@ class StackConfig:
             aws_needs,
             rds_needs,
             elasticache_needs,
+            monitoring_needs,
             beyond_development,
             external_needs,
         ]
@@ -153,6 +158,12 @@ class StackConfig:
         """Whether the database's certificate comes from an authority that systems do not know."""
         external = self.backend.database is DatabaseBackend.EXTERNAL
         return not external or bool(self.external.database_ca_file)
+
+    @property
+    def log_group(self) -> str:
+        """Where CloudWatch's add-on puts what the cluster's pods write."""
+        default = f"/aws/containerinsights/{self.site.cluster_identifier}/application"
+        return self.monitoring.log_group or default
 
     @property
     def database_gib(self) -> int:
@@ -417,6 +428,27 @@ def elasticache_needs(backend: BackendConfig, elasticache: ElastiCacheConfig) ->
     if backend.cache is not CacheBackend.ELASTICACHE or elasticache.group_name:
         return []
     return ["elasticache_group_name is empty; name the group, such as shop-production"]
+
+
+def monitoring_needs(
+    site: SiteConfig, backend: BackendConfig, rds: RdsConfig, monitoring: MonitoringConfig
+) -> list[str]:
+    """What alarms have to know; they are made for stacks on AWS only."""
+    if not (monitoring.on and backend.uses_aws):
+        return []
+    problems: list[str] = []
+    if not site.https:
+        problems.append(
+            f"monitoring_level is {monitoring.level} and https false; the health check asks by "
+            "HTTPS; set https, or choose off"
+        )
+    if backend.database is DatabaseBackend.RDS and memory_gib(rds.instance_class) is None:
+        problems.append(
+            f"rds_instance_class has an unknown memory: got {rds.instance_class!r}, allowed "
+            "classes of the families m, r, t and x, whose alarms know it (AL-16); else choose "
+            "monitoringLevel: off"
+        )
+    return problems
 
 
 def external_needs(

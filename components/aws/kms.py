@@ -1,12 +1,15 @@
 """A key of its own for whatever a component stores on AWS. Leaves out who may use the data."""
 
 import json
+from collections.abc import Sequence
 
 import pulumi
 from pulumi_aws import kms
 
 # The longest that AWS offers to change one's mind.
 DELETION_DAYS = 30
+Statement = dict[str, object]
+"""Of a key's policy."""
 
 
 def encryption_key(
@@ -16,8 +19,10 @@ def encryption_key(
     tags: dict[str, str],
     opts: pulumi.ResourceOptions,
     logs_in: str = "",
+    statements: Sequence[Statement] = (),
 ) -> kms.Key:
-    """A key that rotates each year; CloudWatch Logs of the region `logs_in` may use it, too.
+    """A key that rotates each year; CloudWatch Logs of the region `logs_in` may use it, too, and
+    whoever `statements` allow to.
 
     It stays when the stack goes: without it the last snapshot would be lost, too.
     """
@@ -33,6 +38,7 @@ def encryption_key(
                 "Resource": "*",
             },
             *([_logs(logs_in, account_id)] if logs_in else []),
+            *statements,
         ],
     }
     return kms.Key(
@@ -52,7 +58,7 @@ def encryption_key(
     )
 
 
-def _logs(region: str, account_id: str) -> dict[str, object]:
+def _logs(region: str, account_id: str) -> Statement:
     """What CloudWatch Logs needs of a key, for log groups of this account only."""
     return {
         "Sid": "Logs",

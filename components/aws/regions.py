@@ -10,11 +10,16 @@ import pulumi
 from components.stack import StackConfig
 
 
+EDGE_REGION = "us-east-1"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Regions:
     home: pulumi.ProviderResource
     recovery: pulumi.ProviderResource | None
     """Where copies go; None where the stack makes none."""
+    edge: pulumi.ProviderResource
+    """us-east-1, where what is the same for the whole world is kept; `home` if that is there."""
 
 
 def make_regions(config: StackConfig) -> Regions | None:
@@ -33,7 +38,10 @@ def make_regions(config: StackConfig) -> Regions | None:
         )
 
     recovery = config.aws.recovery_region
+    home = provider("aws-home", config.aws.region)
+    at_edge = config.aws.region == EDGE_REGION
     return Regions(
-        home=provider("aws-home", config.aws.region),
+        home=home,
+        edge=home if at_edge else provider("aws-edge", EDGE_REGION),
         recovery=provider("aws-recovery", recovery) if recovery else None,
     )

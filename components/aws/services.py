@@ -4,7 +4,7 @@ Leaves out what holds the data and the network it is in (backends.py). Stacks wi
 of it, and import none of it (PL-3).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
@@ -24,6 +24,17 @@ class Services:
     dashboard_url: pulumi.Input[str] = ""
 
 
-def make_services(config: StackConfig, regions: Regions | None) -> Services:
-    """Nothing where the stack uses no AWS."""
-    return Services()
+def make_services(
+    config: StackConfig, regions: Regions | None, ready: Sequence[pulumi.Resource]
+) -> Services:
+    """Nothing where the stack uses no AWS; `ready` are the database and the cache."""
+    if regions is None or not config.monitoring.on:
+        return Services()
+    from components.aws.monitoring import Monitoring, MonitoringArgs
+
+    monitoring = Monitoring(
+        "monitoring",
+        MonitoringArgs(config=config, edge=regions.edge, ready=ready),
+        pulumi.ResourceOptions(providers=[regions.home]),
+    )
+    return Services(alert_topics=monitoring.topics, dashboard_url=monitoring.dashboard_url)

@@ -176,15 +176,16 @@ def test_logs_are_kept_for_30_days_from_the_first_line_on() -> None:
     assert {r.inputs["retentionInDays"] for r in groups.values()} == {30}
     first = primary(graph).depends_on
     assert groups["/aws/rds/instance/nextstack-production-1/postgresql"].urn in first
-    assert graph.one("RolePolicyAttachment").urn in first
+    assert graph.one("RolePolicyAttachment", "postgres").urn in first
 
 
 def test_enhanced_monitoring_may_write_figures_and_nothing_else() -> None:
     """DB-11."""
     graph = stack()
-    assert "monitoring.rds.amazonaws.com" in graph.one("Role").inputs["assumeRolePolicy"]
+    role = graph.one("Role", "postgres-monitoring")
+    assert "monitoring.rds.amazonaws.com" in role.inputs["assumeRolePolicy"]
     assert (
-        graph.one("RolePolicyAttachment")
+        graph.one("RolePolicyAttachment", "postgres")
         .inputs["policyArn"]
         .endswith("service-role/AmazonRDSEnhancedMonitoringRole")
     )
