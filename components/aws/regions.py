@@ -9,7 +9,6 @@ import pulumi
 
 from components.stack import StackConfig
 
-
 EDGE_REGION = "us-east-1"
 
 
