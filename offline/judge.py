@@ -16,7 +16,7 @@ from offline.recorder import PROJECT, Graph, Registered
 from policies.catalogue import RULES
 from policies.rule import UNKNOWN, Context, Resource, Severity
 from policies.verdicts import Verdict, Violation, judge
-from policies.waivers import waivers
+from policies.waivers import Waiver, waivers
 
 STYLES = {
     Severity.CRITICAL: "bold red",
@@ -26,9 +26,18 @@ STYLES = {
 }
 
 
-def verdict(graph: Graph, stack_name: str, settings: dict[str, str]) -> Verdict:
-    """What the policies say of a stack that was recorded with `settings`."""
-    return judge(stack_name, context(graph, settings), waivers(), date.today())
+def verdict(
+    graph: Graph,
+    stack_name: str,
+    settings: dict[str, str],
+    given: tuple[Waiver, ...] | None = None,
+) -> Verdict:
+    """What the policies say of a stack that was recorded with `settings`.
+
+    `given` are the exceptions; by default the committed ones.
+    """
+    found = waivers() if given is None else given
+    return judge(stack_name, context(graph, settings), found, date.today())
 
 
 def context(graph: Graph, settings: dict[str, str]) -> Context:
@@ -63,10 +72,14 @@ def show(verdict: Verdict) -> RenderableType:
 def as_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "rules": len(RULES),
-        "violations": [_entry(violation) for violation in verdict.violations],
-        "waived": [_entry(violation) for violation in verdict.waived],
+        "violations": entries(verdict.violations),
+        "waived": entries(verdict.waived),
         "expiredWaivers": [waiver.rule for waiver in verdict.expired],
     }
+
+
+def entries(violations: tuple[Violation, ...]) -> list[dict[str, Any]]:
+    return [_entry(violation) for violation in violations]
 
 
 def _lines(violation: Violation) -> Iterator[Text]:

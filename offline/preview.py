@@ -1,32 +1,28 @@
 """What a stack consists of, shown without an engine: a tree of its components, counts, JSON.
 
-Leaves out what changes against a running stack, because that needs the stack's state.
+Leaves out what changes against another revision (review.py), and against a running stack, because
+that needs the stack's state.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
-from pulumi.output import Unknown
-from pulumi.runtime import rpc
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from offline.compare import STACK, masked
 from offline.recorder import (
     Graph,
     Providers,
     Registered,
     encrypted_keys,
-    plain,
     program,
     record,
     stack_settings,
 )
-
-SECRET, UNKNOWN = "[secret]", "[unknown]"
-STACK = "pulumi:pulumi:Stack"
 
 
 def preview(stack_name: str, **overrides: Any) -> Graph:
@@ -71,19 +67,6 @@ def as_json(graph: Graph) -> dict[str, Any]:
         for resource in sorted(graph.resources, key=lambda r: r.urn)
     ]
     return {"steps": steps, "changeSummary": {"create": len(steps)}}
-
-
-def masked(value: Any) -> Any:
-    """`value` with a word in place of each secret and of what is not known before `up`."""
-    if rpc.is_rpc_secret(value):
-        return SECRET
-    if isinstance(value, Unknown):
-        return UNKNOWN
-    if isinstance(value, dict):
-        return {k: masked(v) for k, v in cast(dict[str, Any], value).items()}
-    if isinstance(value, list):
-        return [masked(v) for v in cast(list[Any], value)]
-    return plain(value)
 
 
 def _grow(tree: Tree, parent: str, children: dict[str, list[Registered]]) -> None:

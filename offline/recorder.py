@@ -274,6 +274,11 @@ def encrypted_keys(stack_name: str) -> list[str]:
     return [key for key, value in config.items() if _decrypted(value) != value]
 
 
+def chosen_keys(stack_name: str) -> list[str]:
+    """The keys of a committed stack that do not have their default."""
+    return list(_stack_file(stack_name)["config"])
+
+
 def _stack_file(stack_name: str) -> dict[str, Any]:
     file = ROOT / f"Pulumi.{stack_name}.yaml"
     if not file.is_file():

@@ -22,6 +22,7 @@ from offline.recorder import (
     Graph,
     Providers,
     Registered,
+    chosen_keys,
     encrypted_keys,
     invented,
     plain,
@@ -51,6 +52,8 @@ class Snapshot:
     stack: str
     values: dict[str, Any]
     """The configuration by full key, defaults included, ciphertext as it is in the file."""
+    chosen: list[str]
+    """Those keys of it that are in the stack's own file."""
     settings: dict[str, str]
     """The same as the program gets it."""
     planned: Graph
@@ -79,6 +82,7 @@ def take(stack_name: str) -> Snapshot:
         return Snapshot(
             stack=stack_name,
             values=stack_values(stack_name),
+            chosen=chosen_keys(stack_name),
             settings=settings,
             planned=recorded(Providers(preview=True), preview=True),
             resolved=recorded(KubernetesNames(_made_up), preview=False),
@@ -92,6 +96,7 @@ def as_json(snapshot: Snapshot) -> dict[str, Any]:
         "format": FORMAT,
         "stack": snapshot.stack,
         "values": snapshot.values,
+        "chosen": snapshot.chosen,
         "settings": snapshot.settings,
         "planned": _graph_as_json(snapshot.planned),
         "resolved": _graph_as_json(snapshot.resolved),
@@ -105,6 +110,7 @@ def from_json(document: Mapping[str, Any]) -> Snapshot:
     return Snapshot(
         stack=document["stack"],
         values=document["values"],
+        chosen=document["chosen"],
         settings=document["settings"],
         planned=_graph_from_json(document["planned"]),
         resolved=_graph_from_json(document["resolved"]),

@@ -29,7 +29,8 @@ from pulumi.runtime import rpc
 from commands.pulumi_engine import find_pulumi
 from components.generated_secrets import key
 from local.cluster import LocalCluster
-from offline.preview import UNKNOWN, as_json, preview
+from offline.compare import UNKNOWN
+from offline.preview import as_json, preview
 from offline.recorder import PROJECT, ROOT
 
 NAMESPACE = "engine-dev"

@@ -44,6 +44,19 @@ SECURE_POLICY = {
         }
     ],
 }
+GUARDED = {
+    "Statement": [
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": [
+                "backup:DeleteRecoveryPoint",
+                "backup:PutBackupVaultAccessPolicy",
+                "backup:UpdateRecoveryPointLifecycle",
+            ],
+        }
+    ]
+}
 PUBLIC_POLICY = json.dumps({"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}}]})
 
 
@@ -68,7 +81,7 @@ def aws_stack() -> None:
         ],
         opts=child,
     )
-    aws.rds.Instance(
+    db = aws.rds.Instance(
         "db",
         instance_class="db.t4g.medium",
         engine="postgres",
@@ -148,8 +161,14 @@ def aws_stack() -> None:
         versioning_configuration={"status": "Enabled"},
         opts=child,
     )
-    aws.backup.Vault("vault", kms_key_arn=arn, opts=kept)
-    aws.backup.Plan(
+    aws.rds.Snapshot(
+        "snapshot", db_instance_identifier="db", db_snapshot_identifier="before", opts=child
+    )
+    vault = aws.backup.Vault("vault", kms_key_arn=arn, opts=kept)
+    aws.backup.VaultPolicy(
+        "vault-policy", backup_vault_name=vault.name, policy=json.dumps(GUARDED), opts=child
+    )
+    plan = aws.backup.Plan(
         "plan",
         rules=[
             {
@@ -159,8 +178,20 @@ def aws_stack() -> None:
                 "start_window": 60,
                 "completion_window": 180,
                 "lifecycle": {"delete_after": 90},
+                "copy_actions": [{"destination_vault_arn": "elsewhere"}],
             }
         ],
+        opts=child,
+    )
+    aws.backup.Selection(
+        "selection", plan_id=plan.id, iam_role_arn="role", resources=[db.arn], opts=child
+    )
+    aws.backup.RestoreTestingSelection(
+        "restore-test",
+        restore_testing_plan_name="test",
+        iam_role_arn="role",
+        protected_resource_type="RDS",
+        protected_resource_arns=[db.arn],
         opts=child,
     )
 
@@ -510,6 +541,15 @@ MUTATIONS = (
     on("vault", "backups-are-encrypted-with-our-key", "kmsKeyArn"),
     on("plan", "backup-plan-windows", "rules.0.completionWindow"),
     on("plan", "backup-plan-windows", "rules.0.lifecycle"),
+    on("plan", "cold-storage-pays", "rules.0.lifecycle.coldStorageAfter", 1),
+    on("plan", "backup-plan-leaves-the-log-to-rds", "rules.0.enableContinuousBackup", True),
+    on("plan", "backups-are-copied-away", "rules.0.copyActions"),
+    Mutation(rule="vault-refuses-deletion", on="vault-policy"),
+    on("vault-policy", "vault-refuses-deletion", "policy", json.dumps(SECURE_POLICY)),
+    on("vault", "vault-keeps-its-points", "forceDestroy", True),
+    Mutation(rule="database-is-in-a-backup-plan", on="selection"),
+    Mutation(rule="restores-are-tested", on="restore-test"),
+    on("snapshot", "snapshot-is-private", "sharedAccounts", ["all"]),
 )
 
 
@@ -651,6 +691,7 @@ FSBP = {
     "EC2": {2, 6, 18, 19, 21},
     "S3": {1, 2, 3, 5, 6, 8, 9, 12, 13, 19, 24, 25},
     "Backup": {1},
+    "StepFunctions": {1},
     "SNS": {4},
 }
 """Controls of AWS's standard for the services that a stack can use, without those of no use here:
@@ -679,7 +720,7 @@ def test_preview_shows_the_verdict_and_fails(
     old = dataclasses.replace(WAIVER, expires=date(2020, 1, 1))
     monkeypatch.setattr(judge, "waivers", lambda: (old,))
     with pytest.raises(typer.Exit) as ended:
-        commands.preview.preview("dev", as_json)
+        commands.preview.preview(["dev"], as_json=as_json)
     assert ended.value.exit_code == 1
     assert WAIVER.rule in capsys.readouterr().out
 
