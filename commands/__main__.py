@@ -14,6 +14,7 @@ from commands.bench import SETTINGS, bench
 from commands.doctor import doctor
 from commands.down import down
 from commands.env import env
+from commands.graph import graph
 from commands.local_cluster import local_cluster
 from commands.logs import logs
 from commands.preview import preview
@@ -33,7 +34,7 @@ app = typer.Typer(
     help="Everything a Next.js application needs, on your own infrastructure.",
 )
 for command in (
-    *(up, down, preview, render, status, logs, env, doctor),
+    *(up, down, preview, render, graph, status, logs, env, doctor),
     *(smoke, watch, rollback, backup, verify, test),
 ):
     app.command()(command)
