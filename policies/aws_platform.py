@@ -1,6 +1,6 @@
-"""What surrounds a database at AWS: keys, networks, rights, logs, alarms, buckets, backups.
+"""What surrounds a database at AWS: keys, networks, rights, logs, alarms, buckets.
 
-Leaves out the databases and caches themselves (aws_database.py).
+Leaves out the databases and caches themselves (aws_database.py), and their backups (aws_backup.py).
 """
 
 import json
@@ -235,28 +235,3 @@ def bucket_keeps_versions_for_a_time(resource: Resource, context: Context) -> It
     states = {v.get("versioningConfiguration", {}).get("status") for v in given}
     if "Enabled" not in states:
         yield "no versioning: what is overwritten is lost"
-
-
-@rule(
-    Severity.MEDIUM,
-    "FSBP Backup.1",
-    types=r"aws:backup/vault:Vault",
-    fix="set kmsKeyArn to the stack's key",
-)
-def backups_are_encrypted_with_our_key(resource: Resource, context: Context) -> Iterator[str]:
-    if not resource.inputs.get("kmsKeyArn"):
-        yield "kmsKeyArn is missing: the account's default key can't be shared or revoked"
-
-
-@rule(
-    Severity.MEDIUM,
-    types=r"aws:backup/plan:Plan",
-    fix="set schedule, startWindow, completionWindow and lifecycle.deleteAfter of each rule",
-)
-def backup_plan_windows(resource: Resource, context: Context) -> Iterator[str]:
-    for index, entry in enumerate(resource.inputs.get("rules", [])):
-        for key in ("schedule", "startWindow", "completionWindow"):
-            if not entry.get(key):
-                yield f"rules[{index}].{key} is missing"
-        if not entry.get("lifecycle", {}).get("deleteAfter"):
-            yield f"rules[{index}].lifecycle.deleteAfter is missing: points are kept for ever"

@@ -3,12 +3,12 @@
 Leaves out running them (verdicts.py).
 """
 
-from policies import aws_database, aws_platform, data, network, pod_security, workloads
+from policies import aws_backup, aws_database, aws_platform, data, network, pod_security, workloads
 from policies.rule import Rule
 
 RULES: tuple[Rule, ...] = tuple(
     found
-    for module in (pod_security, workloads, network, data, aws_database, aws_platform)
+    for module in (pod_security, workloads, network, data, aws_database, aws_platform, aws_backup)
     for found in vars(module).values()
     if isinstance(found, Rule)
 )
@@ -27,7 +27,6 @@ NOT_IMPLEMENTED: dict[str, str] = {
     "CIS Kubernetes 5.4.1": "Next.js reads its secrets from variables; those come from a Secret",
     "CIS Kubernetes 5.4.2": "secrets are generated into the stack's encrypted state",
     "CIS Kubernetes 5.5.1": CALLER,
-    "FSBP RDS.1": "of snapshots, which the program does not make or share",
     "FSBP RDS.4": "of snapshots; they take the encryption of their instance (RDS.3)",
     "FSBP RDS.7": AURORA,
     "FSBP RDS.10": "PgBouncer holds connections longer than the 15 minutes of an IAM token; "
@@ -52,6 +51,8 @@ NOT_IMPLEMENTED: dict[str, str] = {
     "FSBP RDS.44": OTHER_ENGINE,
     "FSBP RDS.45": AURORA,
     "FSBP RDS.46": CALLER,
+    "FSBP StepFunctions.1": "the one machine waits and deletes a snapshot; each execution keeps "
+    "its own history for 90 days, longer than the snapshot lives",
     "FSBP EC2.2": CALLER,
     "FSBP EC2.6": CALLER,
     "FSBP EC2.21": CALLER,

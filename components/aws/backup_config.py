@@ -216,21 +216,14 @@ def _test_after_weekly(config: VaultConfig) -> list[str]:
 
 
 def vault_needs(backend: BackendConfig, vault: VaultConfig, aws: AwsConfig) -> list[str]:
-    """AWS Backup saves what RDS has, and copies it to another region only if there is one."""
-    if not vault.used:
+    """Copies go to another region only if there is one."""
+    kept = backend.database is DatabaseBackend.RDS and vault.copies
+    if not kept or aws.recovery_region:
         return []
-    problems: list[str] = []
-    if backend.database is not DatabaseBackend.RDS:
-        problems.append(
-            f"vault_hours and vaultWeeklyKeepDays are for RDS: got database: {backend.database}, "
-            "allowed [] and 0 there; dumps save other databases"
-        )
-    if vault.copies and not aws.recovery_region:
-        problems.append(
-            f"vault_copy_keep_days needs another region: got {vault.copy_keep_days} without "
-            "awsRecoveryRegion; name the region, or set it to 0"
-        )
-    return problems
+    return [
+        f"vault_copy_keep_days needs another region: got {vault.copy_keep_days} without "
+        "awsRecoveryRegion; name the region, or set it to 0"
+    ]
 
 
 def vault_windows(

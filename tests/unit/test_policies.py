@@ -199,7 +199,12 @@ def aws_stack() -> None:
 @cache
 def compliant() -> Context:
     """Production with its data in the cluster, and AWS resources beside it."""
-    chosen = IMAGE | {"database": "cluster", "cache": "cluster", "recoveryRpoMinutes": 1440}
+    chosen = IMAGE | {
+        "database": "cluster",
+        "cache": "cluster",
+        "recoveryRpoMinutes": 1440,
+        "drMode": "none",
+    }
     seen = judge.context(
         Graph(
             resources=deploy_stack("production", **chosen).resources + deploy(aws_stack).resources
