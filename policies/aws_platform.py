@@ -146,31 +146,6 @@ def logs_end(resource: Resource, context: Context) -> Iterator[str]:
 
 
 @rule(
-    Severity.MEDIUM,
-    "Security Hub CloudWatch.15",
-    "Security Hub CloudWatch.17",
-    types=r"aws:cloudwatch/metricAlarm:MetricAlarm",
-    fix="set alarmActions to the alert topic and leave actionsEnabled on",
-)
-def alarms_reach_somebody(resource: Resource, context: Context) -> Iterator[str]:
-    if not resource.inputs.get("alarmActions"):
-        yield "alarmActions is empty"
-    if resource.inputs.get("actionsEnabled", True) is not True:
-        yield "actionsEnabled is off"
-
-
-@rule(
-    Severity.MEDIUM,
-    "Security Hub SNS.1",
-    types=r"aws:sns/topic:Topic",
-    fix="set kmsMasterKeyId",
-)
-def topic_is_encrypted(resource: Resource, context: Context) -> Iterator[str]:
-    if not resource.inputs.get("kmsMasterKeyId"):
-        yield "kmsMasterKeyId is missing"
-
-
-@rule(
     Severity.CRITICAL,
     "FSBP S3.8",
     types=BUCKET,

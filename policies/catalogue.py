@@ -3,12 +3,30 @@
 Leaves out running them (verdicts.py).
 """
 
-from policies import aws_backup, aws_database, aws_platform, data, network, pod_security, workloads
+from policies import (
+    aws_backup,
+    aws_database,
+    aws_monitoring,
+    aws_platform,
+    data,
+    network,
+    pod_security,
+    workloads,
+)
 from policies.rule import Rule
 
 RULES: tuple[Rule, ...] = tuple(
     found
-    for module in (pod_security, workloads, network, data, aws_database, aws_platform, aws_backup)
+    for module in (
+        pod_security,
+        workloads,
+        network,
+        data,
+        aws_database,
+        aws_monitoring,
+        aws_platform,
+        aws_backup,
+    )
     for found in vars(module).values()
     if isinstance(found, Rule)
 )
@@ -53,6 +71,7 @@ NOT_IMPLEMENTED: dict[str, str] = {
     "FSBP RDS.46": CALLER,
     "FSBP StepFunctions.1": "the one machine waits and deletes a snapshot; each execution keeps "
     "its own history for 90 days, longer than the snapshot lives",
+    **{f"Security Hub CloudWatch.{number}": CALLER for number in range(1, 15)},
     "FSBP EC2.2": CALLER,
     "FSBP EC2.6": CALLER,
     "FSBP EC2.21": CALLER,

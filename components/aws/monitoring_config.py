@@ -147,11 +147,14 @@ def _sources(config: MonitoringConfig) -> list[str]:
 def _level(config: MonitoringConfig) -> list[str]:
     """Somebody hears of the worst; and nobody believes to get what the level withholds (MO-1)."""
     problems: list[str] = []
-    if config.on and not (config.critical_emails or config.slack_channel_id):
-        problems.append(
-            f"level is {config.level}, but critical alarms reach nobody; set "
-            "monitoringCriticalEmails or monitoringSlackChannelId, or choose off"
-        )
+    emails = {"critical": config.critical_emails, "high": config.high_emails}
+    if config.on and not config.slack_channel_id:
+        problems += [
+            f"{severity}_emails is empty, and there is no Slack channel: nobody would hear of "
+            f"{severity} alarms; set it, or monitoringSlackChannelId, or monitoringLevel: off"
+            for severity, addresses in emails.items()
+            if not addresses
+        ]
     if config.level is not Level.FULL and (config.sms_numbers or config.webhooks):
         problems.append(
             f"level is {config.level}, which sends no SMS and calls no webhook; remove "

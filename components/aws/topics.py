@@ -133,15 +133,20 @@ class AlertTopics(pulumi.ComponentResource):
         }
 
     def _subscribers(self, channel: Channel) -> list[tuple[str, pulumi.Input[str], str]]:
-        """Protocol, address and label of each (MO-2); medium alerts go to Slack alone."""
+        """Protocol, address and label of each (MO-2).
+
+        Medium alerts go to Slack alone; without Slack, to whoever gets those of high severity.
+        """
         config = self._args.config
+        otherwise = () if config.slack_channel_id else config.high_emails
         emails = {
             Channel.CRITICAL: config.critical_emails,
             Channel.HIGH: config.high_emails,
-            Channel.BUSINESS: config.business_emails,
+            Channel.MEDIUM: otherwise,
+            Channel.BUSINESS: config.business_emails or otherwise,
         }
         found: list[tuple[str, pulumi.Input[str], str]] = [
-            ("email", address, address) for address in emails.get(channel, ())
+            ("email", address, address) for address in emails[channel]
         ]
         if channel is Channel.CRITICAL and config.level is Level.FULL:
             found += [("sms", number, number) for number in config.sms_numbers]

@@ -128,14 +128,7 @@ def aws_stack() -> None:
         "rights", role="r", policy=statement(Action="s3:GetObject", Resource="*"), opts=child
     )
     aws.cloudwatch.LogGroup("logs", retention_in_days=30, opts=child)
-    aws.cloudwatch.MetricAlarm(
-        "alarm",
-        comparison_operator="GreaterThanThreshold",
-        evaluation_periods=1,
-        alarm_actions=["topic"],
-        opts=child,
-    )
-    aws.sns.Topic("topic", kms_master_key_id=arn, opts=child)
+    watching(arn, child)
     bucket = aws.s3.Bucket("bucket", opts=kept)
     aws.s3.BucketPublicAccessBlock(
         "bucket-access",
@@ -192,6 +185,69 @@ def aws_stack() -> None:
         iam_role_arn="role",
         protected_resource_type="RDS",
         protected_resource_arns=[db.arn],
+        opts=child,
+    )
+
+
+def watching(key: str, child: pulumi.ResourceOptions) -> None:
+    topic = aws.sns.Topic("topic", kms_master_key_id=key, opts=child)
+    aws.sns.TopicSubscription(
+        "subscription", topic=topic.arn, protocol="email", endpoint="a@example.com", opts=child
+    )
+    aws.cloudwatch.MetricAlarm(
+        "alarm",
+        comparison_operator="GreaterThanThreshold",
+        evaluation_periods=1,
+        alarm_actions=[topic.arn],
+        treat_missing_data="breaching",
+        opts=child,
+    )
+    aws.cloudwatch.CompositeAlarm(
+        "composite",
+        alarm_name="composite",
+        alarm_rule="ALARM(alarm)",
+        alarm_actions=[topic.arn],
+        opts=child,
+    )
+    aws.chatbot.SlackChannelConfiguration(
+        "chat",
+        configuration_name="chat",
+        iam_role_arn="role",
+        slack_channel_id="C0123456789",
+        slack_team_id="T0123456789",
+        guardrail_policy_arns=["arn:aws:iam::aws:policy/CloudWatchReadOnlyAccess"],
+        user_authorization_required=True,
+        opts=child,
+    )
+    event = aws.cloudwatch.EventRule("event", event_pattern="{}", opts=child)
+    aws.cloudwatch.EventTarget("target", rule=event.name, arn=topic.arn, opts=child)
+    aws.budgets.Budget(
+        "budget",
+        budget_type="COST",
+        time_unit="MONTHLY",
+        notifications=[
+            {
+                "comparison_operator": "GREATER_THAN",
+                "notification_type": "ACTUAL",
+                "threshold": 80,
+                "threshold_type": "PERCENTAGE",
+                "subscriber_sns_topic_arns": [topic.arn],
+            }
+        ],
+        opts=child,
+    )
+    aws.route53.HealthCheck(
+        "check",
+        type="HTTPS",
+        request_interval=30,
+        failure_threshold=3,
+        regions=["us-east-1", "us-west-2", "eu-west-1"],
+        opts=child,
+    )
+    aws.kinesis.FirehoseDeliveryStream(
+        "stream",
+        destination="extended_s3",
+        server_side_encryption={"enabled": True},
         opts=child,
     )
 
@@ -531,7 +587,23 @@ MUTATIONS = (
     on("logs", "logs-end", "retentionInDays"),
     on("alarm", "alarms-reach-somebody", "alarmActions", []),
     on("alarm", "alarms-reach-somebody", "actionsEnabled", False),
+    on("composite", "alarms-reach-somebody", "alarmActions", []),
+    Mutation(rule="alarms-are-heard", on="subscription"),
+    on("alarm", "alarms-say-what-silence-means", "treatMissingData"),
     on("topic", "topic-is-encrypted", "kmsMasterKeyId"),
+    on("subscription", "messages-travel-encrypted", "protocol", "http"),
+    on("chat", "chat-may-only-read", "guardrailPolicyArns"),
+    on("chat", "chat-may-only-read", "guardrailPolicyArns.0", "a:policy/AdministratorAccess"),
+    on("chat", "chat-may-only-read", "userAuthorizationRequired", False),
+    Mutation(rule="events-reach-somebody", on="target"),
+    on("event", "events-reach-somebody", "state", "DISABLED"),
+    on("budget", "budgets-reach-somebody", "notifications", []),
+    on("budget", "budgets-reach-somebody", "notifications.0.subscriberSnsTopicArns"),
+    on("check", "site-is-asked-often", "requestInterval"),
+    on("check", "site-is-asked-often", "failureThreshold", 10),
+    on("check", "site-is-asked-often", "regions.2"),
+    on("check", "site-is-asked-often", "disabled", True),
+    on("stream", "streams-are-encrypted", "serverSideEncryption.enabled", False),
     Mutation(rule="bucket-is-private", on="bucket-access"),
     on("bucket-access", "bucket-is-private", "restrictPublicBuckets", False),
     Mutation(rule="bucket-refuses-plain-text", on="bucket-policy"),
@@ -698,6 +770,7 @@ FSBP = {
     "Backup": {1},
     "StepFunctions": {1},
     "SNS": {4},
+    "DataFirehose": {1},
 }
 """Controls of AWS's standard for the services that a stack can use, without those of no use here:
 EC2's for machines, gateways and volumes."""
