@@ -1,11 +1,12 @@
 """The nextstack program: reads the configuration, wires the components, exports the contract."""
 
 import pulumi
-import pulumi_kubernetes as k8s
 
+from components.aws.network import make_network
 from components.aws.regions import make_regions
 from components.aws.services import make_services
 from components.backends import make_backends
+from components.cluster import make_cluster
 from components.environment import Environment, EnvironmentArgs
 from components.generated_secrets import GeneratedSecrets
 from components.namespace import Namespace
@@ -19,17 +20,14 @@ config = load_stack(StackConfig)
 site = config.site
 label_everything(site.labels)
 
-# Without an identifier any kubeconfig change replaces every resource (pulumi-kubernetes#4019).
-cluster = k8s.Provider(
-    "cluster", context=site.kube_context or None, cluster_identifier=site.cluster_identifier
-)
-plain = pulumi.ResourceOptions(provider=cluster)
-stateful = pulumi.ResourceOptions(provider=cluster, protect=site.protect_data)
+regions = make_regions(config)
+cluster = make_cluster(config, regions, make_network(config, regions))
+plain = pulumi.ResourceOptions(provider=cluster.provider)
+stateful = pulumi.ResourceOptions(provider=cluster.provider, protect=site.protect_data)
 
 secrets = GeneratedSecrets("secrets", config.secrets)
 namespace = Namespace("namespace", config.in_namespace, stateful).name
-regions = make_regions(config)
-backends = make_backends(config, secrets, namespace, plain, stateful, regions)
+backends = make_backends(config, secrets, namespace, plain, stateful, regions, cluster.network)
 environment = Environment(
     "environment",
     EnvironmentArgs(

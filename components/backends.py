@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.aws.network import Network
 from components.aws.regions import Regions
 from components.backend_config import CacheBackend, DatabaseBackend
 from components.backups import ClusterBackups, ClusterBackupsArgs
@@ -21,6 +22,8 @@ from components.redis_settings import Role
 from components.sql_job import JobStep
 from components.sql_maintenance import SqlMaintenance, SqlMaintenanceArgs
 from components.stack import StackConfig
+
+ON_AWS = "a stack that uses AWS has its providers and its network"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +60,11 @@ def make_backends(
     plain: pulumi.ResourceOptions,
     stateful: pulumi.ResourceOptions,
     regions: Regions | None,
+    network: Network | None,
 ) -> Backends:
     """Everything behind the application; `stateful` are the options of what holds data."""
     image = config.postgres.image
-    database, analytics_url = _database(config, secrets, namespace, stateful, regions)
+    database, analytics_url = _database(config, secrets, namespace, stateful, regions, network)
     pooler = PgBouncer(
         "pgbouncer",
         PgBouncerArgs(
@@ -94,7 +98,7 @@ def make_backends(
     )
 
     def cache(name: str, role: Role) -> Cache:
-        return _cache(name, role, config, secrets, namespace, stateful, regions)
+        return _cache(name, role, config, secrets, namespace, stateful, regions, network)
 
     return Backends(
         secrets=secrets,
@@ -113,6 +117,7 @@ def _database(
     namespace: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
     regions: Regions | None,
+    network: Network | None,
 ) -> tuple[Database, pulumi.Output[str] | None]:
     """The database, and the URL of its first read replica."""
     keep = config.site.protect_data
@@ -127,19 +132,20 @@ def _database(
     # Imported only where it is used: a third of a second and 20 MB (PL-3).
     from components.aws.rds import RdsPostgres, RdsPostgresArgs
 
-    home = _home(regions)
+    assert regions and network, ON_AWS
     rds = RdsPostgres(
         "postgres",
         RdsPostgresArgs(
             config=config.rds,
             postgres=config.postgres,
             aws=config.aws,
-            recovery=regions.recovery if regions else None,
+            network=network,
+            recovery=regions.recovery,
             namespace=namespace,
             secrets=secrets,
             keep_data=keep,
         ),
-        pulumi.ResourceOptions.merge(opts, home),
+        pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[regions.home])),
     )
     urls = [
         connection_url(rds.readonly, host, rds.port, rds.name, rds.tls_mode)
@@ -156,6 +162,7 @@ def _cache(
     namespace: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
     regions: Regions | None,
+    network: Network | None,
 ) -> Cache:
     keep = config.site.protect_data
     if config.backend.cache is CacheBackend.EXTERNAL:
@@ -168,21 +175,18 @@ def _cache(
         return RedisReplicaSet(name, args, opts)
     from components.aws.elasticache import ElastiCache, ElastiCacheArgs
 
+    assert regions and network, ON_AWS
     return ElastiCache(
         name,
         ElastiCacheArgs(
             config=config.elasticache,
             eviction_policy=config.redis.eviction_policy,
             aws=config.aws,
+            network=network,
             namespace=namespace,
             secrets=secrets,
             role=role,
             keep_data=keep,
         ),
-        pulumi.ResourceOptions.merge(opts, _home(regions)),
+        pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[regions.home])),
     )
-
-
-def _home(regions: Regions | None) -> pulumi.ResourceOptions:
-    assert regions is not None, "make_regions makes providers for every stack that uses AWS"
-    return pulumi.ResourceOptions(providers=[regions.home])

@@ -7,11 +7,18 @@ import pulumi
 
 from components.app_config import AppConfig
 from components.aws.config import AwsConfig
+from components.aws.eks_config import CLUSTER_NAME, EksConfig
 from components.aws.elasticache_config import ElastiCacheConfig
 from components.aws.monitoring_config import BudgetConfig, MonitoringConfig
+from components.aws.network_config import NetworkConfig, overlapping, within
 from components.aws.rds_config import RDS_RPO_MINUTES, RdsConfig, authorities
 from components.aws.rds_memory import memory_gib
-from components.backend_config import BackendConfig, CacheBackend, DatabaseBackend
+from components.backend_config import (
+    BackendConfig,
+    CacheBackend,
+    DatabaseBackend,
+    NetworkSource,
+)
 from components.backups import BackupConfig
 from components.contract import Stage
 from components.environment import EnvironmentConfig
@@ -108,6 +115,8 @@ class StackConfig:
     site: SiteConfig = field(metadata=UNPREFIXED)
     backend: BackendConfig = field(metadata=UNPREFIXED)
     aws: AwsConfig
+    network: NetworkConfig = field(metadata={"prefix": "aws"})
+    eks: EksConfig
     rds: RdsConfig
     elasticache: ElastiCacheConfig
     external: ExternalConfig
@@ -137,6 +146,8 @@ class StackConfig:
             meeting_schedules,
             meeting_windows,
             aws_needs,
+            network_needs,
+            eks_needs,
             rds_needs,
             elasticache_needs,
             monitoring_needs,
@@ -403,6 +414,68 @@ def meeting_windows(
 
 def aws_needs(backend: BackendConfig, aws: AwsConfig) -> list[str]:
     return aws.missing if backend.uses_aws else []
+
+
+def network_needs(backend: BackendConfig, aws: AwsConfig, network: NetworkConfig) -> list[str]:
+    """A network is complete for what lives in it, and in the stack's region (PL-10)."""
+    created = backend.aws_network is NetworkSource.CREATED
+    problems = network.missing_of_created if created else []
+    if created:
+        problems += [
+            f"aws_zones is elsewhere: got {zone!r}, allowed zones of awsRegion {aws.region}"
+            for zone in network.zones
+            if zone[:-1] != aws.region
+        ]
+    if backend.servers_on_aws and not created:
+        problems += network.missing_for_servers
+    if backend.runs_on_eks and not created:
+        problems += network.missing_for_nodes
+    clients = network.client_security_group_ids or backend.runs_on_eks
+    if backend.servers_on_aws and not clients:
+        problems.append(
+            "aws_client_security_group_ids is empty, but the stack keeps data on AWS; set those of "
+            "the cluster's nodes, or choose clusterSource: eks"
+        )
+    return problems
+
+
+def eks_needs(
+    backend: BackendConfig, site: SiteConfig, network: NetworkConfig, eks: EksConfig
+) -> list[str]:
+    """A cluster that can be made, and entered by whoever deploys into it (PL-2)."""
+    if not backend.runs_on_eks:
+        return []
+    problems: list[str] = []
+    if not CLUSTER_NAME.fullmatch(site.cluster_identifier):
+        problems.append(
+            f"cluster_identifier is no name for EKS: got {site.cluster_identifier!r}, allowed at "
+            "most 100 letters, digits, - and _"
+        )
+    if site.kube_context:
+        problems.append(
+            f"kube_context has no use: got {site.kube_context!r} with clusterSource: eks, whose "
+            "kubeconfig the program writes; remove it"
+        )
+    if not eks.admin_role_arns:
+        problems.append(
+            "eks_admin_role_arns is empty; name the IAM role that this program runs as, else it "
+            "makes a cluster that nobody can enter"
+        )
+    networks = {
+        "awsVpcRange": (network.vpc_range,) if network.vpc_range else (),
+        "awsSubnetRanges": network.subnet_ranges,
+        "awsPeerRanges": network.peer_ranges,
+    }
+    for name, ranges in networks.items():
+        problems += overlapping("eks_service_range", eks.service_range, name, ranges)
+    if backend.aws_network is NetworkSource.CREATED:
+        problems += [
+            f"eks_private_access_ranges is not let in: got {given}, allowed a part of "
+            "awsPeerRanges, which the created network opens to; add it there"
+            for given in eks.private_access_ranges
+            if not any(within(given, peer) for peer in network.peer_ranges)
+        ]
+    return problems
 
 
 def rds_needs(backend: BackendConfig, rds: RdsConfig, aws: AwsConfig) -> list[str]:

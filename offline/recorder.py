@@ -61,6 +61,9 @@ class Providers(mocks.Mocks):
             state = _made_up(args.typ, args.name, inputs) | state
         if args.typ.startswith("kubernetes:"):
             metadata: dict[str, Any] = plain(state.get("metadata", {}))
+            if "vpcConfig" in state:  # what EKS adds to what it is given
+                group = {"clusterSecurityGroupId": "sg-00000000000000000"}
+                state["vpcConfig"] = cast(dict[str, Any], state["vpcConfig"]) | group
             state["metadata"] = {"name": self.object_name(kind, args.name, inputs)} | metadata
         return f"{args.name}-id", state
 
@@ -72,7 +75,7 @@ class Providers(mocks.Mocks):
         raise NotImplementedError(f"the program may look nothing up: {args.token}")
 
 
-def _made_up(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, str]:
+def _made_up(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """What only the random provider or AWS would know, in its form."""
     if type_.endswith(":RandomId"):
         return {"hex": hashlib.sha256(name.encode()).hexdigest()[: 2 * inputs["byteLength"]]}
@@ -86,6 +89,11 @@ def _made_up(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, str]:
         "primaryEndpointAddress": f"master.{name}.invented.cache.amazonaws.com",
     }
 
+        "endpoint": f"https://{name}.invented.eks.amazonaws.com",
+        "certificateAuthority": {"data": "aW52ZW50ZWQ="},
+        "latestVersion": 1,
+        "allocationId": f"eipalloc-{name}",
+        **{f"default{kind}Id": f"{name}-{kind}" for kind in ("RouteTable", "NetworkAcl")},
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:

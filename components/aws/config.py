@@ -1,4 +1,4 @@
-"""Which account, regions and network of AWS a stack uses; plain values, so nothing is looked up.
+"""Which account and regions of AWS a stack uses; plain values, so nothing is looked up.
 
 Creates no resources, and leaves out pulumi_aws: stacks without AWS read this file too.
 """
@@ -12,6 +12,8 @@ from components.stack_config import refuse
 
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 ACCOUNT = re.compile(r"\d{12}")
+LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400)
+"""Days for which CloudWatch can be told to keep a log, up to the year that is ever asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +21,6 @@ class AwsConfig:
     region: str
     recovery_region: str
     account_id: str
-    vpc_id: str
-    subnet_ids: tuple[str, ...]
-    subnet_ranges: tuple[str, ...]
-    client_security_group_ids: tuple[str, ...]
 
     def __post_init__(self) -> None:
         problems = [
@@ -39,43 +37,17 @@ class AwsConfig:
             problems.append(
                 f"account_id is no account: got {self.account_id!r}, allowed 12 digits in quotes"
             )
-        problems += _malformed_ids("vpc_id", "vpc", [self.vpc_id] if self.vpc_id else [])
-        problems += _malformed_ids("subnet_ids", "subnet", self.subnet_ids)
-        problems += _malformed_ids(
-            "client_security_group_ids", "sg", self.client_security_group_ids
-        )
-        refuse(problems + malformed_ranges("subnet_ranges", self.subnet_ranges))
+        refuse(problems)
 
     @property
     def missing(self) -> list[str]:
-        """The problems of a stack that uses AWS and says too little about it."""
-        needed = {
-            "aws_region": self.region,
-            "aws_account_id": self.account_id,
-            "aws_vpc_id": self.vpc_id,
-            "aws_client_security_group_ids": self.client_security_group_ids,
-            "aws_subnet_ranges": self.subnet_ranges,
-        }
-        problems = [
-            f"{name} is empty, but the stack keeps data on AWS; set it, or choose database: "
-            "cluster and cache: cluster"
-            for name, value in needed.items()
-            if not value
+        """The problems of a stack that uses AWS and does not say where."""
+        return [
+            f"aws_{name} is empty, but the stack uses AWS; set it, or choose database: cluster, "
+            "cache: cluster, clusterSource: kubeconfig and awsNetwork: existing"
+            for name in ("region", "account_id")
+            if not getattr(self, name)
         ]
-        if len(set(self.subnet_ids)) < 2:
-            problems.append(
-                f"aws_subnet_ids has too few: got {len(set(self.subnet_ids))}, allowed 2 or more "
-                "private subnets in different zones (PL-10); AWS refuses fewer"
-            )
-        return problems
-
-
-def _malformed_ids(field: str, kind: str, ids: tuple[str, ...] | list[str]) -> list[str]:
-    return [
-        f"{field} has a malformed id: got {given!r}, allowed {kind}- and 8 or 17 hex digits"
-        for given in ids
-        if not re.fullmatch(rf"{kind}-([0-9a-f]{{8}}|[0-9a-f]{{17}})", given)
-    ]
 
 
 def malformed_ranges(field: str, ranges: tuple[str, ...]) -> list[str]:

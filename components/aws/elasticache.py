@@ -1,6 +1,6 @@
 """Valkey on ElastiCache: a primary with replicas, its key, settings, user and snapshots.
 
-Leaves out cluster mode, which a plain URL cannot address, and the network, which exists.
+Leaves out cluster mode, which a plain URL cannot address, and the network (network.py).
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from pulumi_aws import elasticache
 from components.aws.config import AwsConfig
 from components.aws.elasticache_config import ElastiCacheConfig
 from components.aws.kms import encryption_key
+from components.aws.network import Network
 from components.aws.security_group import server_group
 from components.generated_secrets import GeneratedSecrets
 from components.network_policy import allow_addresses
@@ -29,6 +30,7 @@ class ElastiCacheArgs:
     eviction_policy: EvictionPolicy
     """What goes when memory is full; a queue refuses writes instead."""
     aws: AwsConfig
+    network: Network
     namespace: pulumi.Input[str]
     secrets: GeneratedSecrets
     """Where the passwords come from."""
@@ -67,7 +69,7 @@ class ElastiCache(pulumi.ComponentResource):
         self.url = pulumi.Output.format(
             "rediss://{0}:{1}@{2}:{3}", USER, args.secrets.cache.current, self.host, PORT
         )
-        ranges = args.aws.subnet_ranges
+        ranges = args.network.data_ranges
         allow_addresses(name, "redis", ranges, PORT, args.namespace, self._replaceable)
         self.ready = [group]
         self.register_outputs({"url": self.url, "host": self.host, "port": self.port})
@@ -129,11 +131,11 @@ class ElastiCache(pulumi.ComponentResource):
             f"{self._name}-subnets",
             name=f"{self._id}-subnets",
             description=f"private subnets of {self._id}",
-            subnet_ids=args.aws.subnet_ids,
+            subnet_ids=args.network.data_subnet_ids,
             tags=self._tags,
             opts=self._child,
         )
-        firewall = server_group(self._name, args.aws, PORT, self._tags, self._child)
+        firewall = server_group(self._name, args.network, PORT, self._tags, self._child)
         suffix = random.RandomId(
             f"{self._id}-final", byte_length=4, keepers={"of": self._id}, opts=self._replaceable
         )

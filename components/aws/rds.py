@@ -1,7 +1,7 @@
 """PostgreSQL on RDS: the instance with its key, settings, logs and copies, and its roles.
 
 Leaves out pooling (pgbouncer.py) and dumps (backups.py), which work with any database, and the
-network: instance and clients live in one that exists.
+network (network.py).
 """
 
 import json
@@ -13,6 +13,7 @@ from pulumi_aws import cloudwatch, iam, rds
 
 from components.aws.config import AwsConfig
 from components.aws.kms import encryption_key
+from components.aws.network import Network
 from components.aws.rds_config import (
     INSIGHTS_DAYS,
     RdsConfig,
@@ -48,6 +49,7 @@ class RdsPostgresArgs:
     postgres: PostgresConfig
     """What concerns PostgreSQL itself, wherever it runs."""
     aws: AwsConfig
+    network: Network
     recovery: pulumi.ProviderResource | None
     """Provider of the region that gets copies of the backups; None where none are made."""
     namespace: pulumi.Input[str]
@@ -116,10 +118,12 @@ class RdsPostgres(pulumi.ComponentResource):
         self.name = pulumi.Output.from_input(args.postgres.database)
         self.replica_hosts = [replica.address for replica in replicas]
         self.ca_bundle = pulumi.Output.from_input(bundle)
+        self.identifier, self.arn = instance.identifier, instance.arn
+        self.subnet_group, self.security_group_id = self._network
         logins = role_logins(args.secrets)
         self.owner, self.app, self.app_previous = logins.owner, logins.app, logins.app_previous
         self.readonly = logins.readonly
-        ranges = args.aws.subnet_ranges
+        ranges = args.network.data_ranges
         allow_addresses(name, "postgres", ranges, PORT, args.namespace, self._replaceable)
         self.ready = [
             roles_job(
@@ -140,11 +144,11 @@ class RdsPostgres(pulumi.ComponentResource):
         subnets = rds.SubnetGroup(
             f"{self._name}-subnets",
             description=f"private subnets of {self._id}",
-            subnet_ids=self._args.aws.subnet_ids,
+            subnet_ids=self._args.network.data_subnet_ids,
             tags=self._tags,
             opts=self._child,
         )
-        group = server_group(self._name, self._args.aws, PORT, self._tags, self._child)
+        group = server_group(self._name, self._args.network, PORT, self._tags, self._child)
         return subnets.name, group.id
 
     def _parameter_group(self) -> rds.ParameterGroup:

@@ -11,7 +11,12 @@ from pathlib import Path
 
 from cryptography import x509
 
-from components.aws.config import DailyWindow, WeeklyWindow, refused_windows
+from components.aws.config import (
+    LOG_RETENTION_DAYS,
+    DailyWindow,
+    WeeklyWindow,
+    refused_windows,
+)
 from components.postgres_config import PostgresConfig
 from components.schedule import Weekday
 from components.stack_config import out_of_range, refuse
@@ -128,7 +133,7 @@ def _numbers(config: RdsConfig) -> list[str]:
     problems = out_of_range(config, ranges)
     choices = {
         "monitoring_interval_s": (1, 5, 10, 15, 30, 60),
-        "log_retention_days": (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400),
+        "log_retention_days": LOG_RETENTION_DAYS,
     }
     problems += [
         f"{name} is not offered by AWS: got {getattr(config, name)}, allowed "

@@ -3,27 +3,27 @@
 import pulumi
 from pulumi_aws import ec2, vpc
 
-from components.aws.config import AwsConfig
+from components.aws.network import Network
 
 
 def server_group(
-    name: str, config: AwsConfig, port: int, tags: dict[str, str], opts: pulumi.ResourceOptions
+    name: str, network: Network, port: int, tags: dict[str, str], opts: pulumi.ResourceOptions
 ) -> ec2.SecurityGroup:
     """Admits the clients' security groups to `port`, and lets the server call nobody."""
     group = ec2.SecurityGroup(
         f"{name}-firewall",
         description=f"{name}: port {port} from the pods of the cluster",
-        vpc_id=config.vpc_id,
+        vpc_id=network.vpc_id,
         revoke_rules_on_delete=False,
         tags=tags,
         opts=opts,
     )
-    for client in config.client_security_group_ids:
+    for client, client_id in network.clients.items():
         vpc.SecurityGroupIngressRule(
             f"{name}-from-{client}",
             description="pods of the cluster",
             security_group_id=group.id,
-            referenced_security_group_id=client,
+            referenced_security_group_id=client_id,
             ip_protocol="tcp",
             from_port=port,
             to_port=port,

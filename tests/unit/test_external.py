@@ -17,7 +17,7 @@ DATABASE = "postgresql://shop@db.example.net:5433/shop"
 OWNER = "postgresql://shop_owner@db.example.net:5433/shop"
 CACHE = "rediss://default@cache.example.net:6380"
 PASSWORDS = {"database": "app-pass", "databaseOwner": "owner-pass", "cache": "cache.pass~1"}
-EXTERNAL = BackendConfig(database=DatabaseBackend.EXTERNAL, cache=CacheBackend.EXTERNAL)
+EXTERNAL = knobs(BackendConfig, "", database=DatabaseBackend.EXTERNAL, cache=CacheBackend.EXTERNAL)
 
 
 def config(**changes: Any) -> ExternalConfig:
@@ -224,7 +224,7 @@ def test_every_service_in_use_needs_an_address_and_a_password() -> None:
         "external_passwords.queue",
         "external_database_ca_file",
     ]
-    here = BackendConfig(database=DatabaseBackend.RDS, cache=CacheBackend.CLUSTER)
+    here = knobs(BackendConfig, "", database=DatabaseBackend.RDS, cache=CacheBackend.CLUSTER)
     assert external_needs(here, empty, redis) == []
 
 

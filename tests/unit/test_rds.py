@@ -24,7 +24,7 @@ from components.stack_config import ConfigError
 from offline.recorder import Graph, Registered, invented, plain
 
 IMAGE: dict[str, Any] = {"image": f"shop@sha256:{'0' * 64}", "deploymentVersion": "3f2a9c1"}
-ON_AWS = BackendConfig(database=DatabaseBackend.RDS, cache=CacheBackend.ELASTICACHE)
+ON_AWS = knobs(BackendConfig, "", database=DatabaseBackend.RDS, cache=CacheBackend.ELASTICACHE)
 
 # Inputs that stay unset, each for a reason.
 UNSET = {
@@ -456,7 +456,7 @@ def test_what_rds_can_promise_dumps_cannot() -> None:
     backup = knobs(BackupConfig, "backup", "production")
     assert recovery_contract(ON_AWS, recovery, backup, config()) == []
     for backend in (DatabaseBackend.CLUSTER, DatabaseBackend.EXTERNAL):
-        chosen = BackendConfig(database=backend, cache=CacheBackend.CLUSTER)
+        chosen = knobs(BackendConfig, "", database=backend, cache=CacheBackend.CLUSTER)
         [problem] = recovery_contract(chosen, recovery, backup, config())
         assert problem.startswith("recovery_rpo_minutes cannot be kept: got 15, allowed 1440")
 
