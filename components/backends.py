@@ -13,6 +13,7 @@ from components.backend_config import CacheBackend, DatabaseBackend
 from components.backups import ClusterBackups, ClusterBackupsArgs
 from components.cache import Cache
 from components.database import Database, connection_url
+from components.dump_archive import DumpArchive, DumpArchiveArgs
 from components.external import ExternalArgs, ExternalCache, ExternalDatabase
 from components.generated_secrets import GeneratedSecrets
 from components.pgbouncer import PgBouncer, PgBouncerArgs
@@ -89,6 +90,7 @@ def make_backends(
         ),
         stateful,
     )
+            archive=_archive(config, namespace, plain),
     SqlMaintenance(
         "maintenance",
         SqlMaintenanceArgs(
@@ -116,6 +118,15 @@ def _database(
     secrets: GeneratedSecrets,
     namespace: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
+def _archive(
+    config: StackConfig, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> DumpArchive | None:
+    if not config.archive.enabled:
+        return None
+    args = DumpArchiveArgs(config=config.archive, namespace=namespace)
+    return DumpArchive("archive", args, opts)
+
+
     regions: Regions | None,
     network: Network | None,
 ) -> tuple[Database, pulumi.Output[str] | None]:

@@ -1,14 +1,17 @@
 """Dumps of a database to a volume in the cluster, and a weekly proof that they can be restored.
 
-Leaves out point-in-time recovery and copies elsewhere: managed databases have both.
+Leaves out copies elsewhere (dump_archive.py), and point-in-time recovery, which managed databases
+have.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components.database import Database
+from components.dump_archive import DumpArchive
 from components.pod import labels
 from components.schedule import (
     Weekday,
@@ -37,6 +40,7 @@ class BackupConfig:
     interval_hours: int
     keep_days: int
     keep_count: int
+    keep_least: int
     storage_gib: int
     deadline_minutes: int
     verify_day: Weekday
@@ -58,12 +62,18 @@ class BackupConfig:
             for statement in self.verify_sql
             if not statement.strip() or ";" in statement or "\\" in statement
         ]
+        if self.keep_least > self.keep_count:
+            problems.append(
+                f"keep_least is more than is kept: got {self.keep_least}, allowed at most "
+                f"backupKeepCount {self.keep_count}"
+            )
         refuse(problems + self._out_of_range())
 
     def _out_of_range(self) -> list[str]:
         ranges = {
             "keep_days": (1, 3650, "older dumps are removed after each dump"),
             "keep_count": (1, 10_000, "more dumps than this are removed, the oldest first"),
+            "keep_least": (1, 1000, "the newest ones, which neither age nor a full volume removes"),
             "storage_gib": (1, 16_384, "room for all kept dumps; Kubernetes fixes it for ever"),
             "deadline_minutes": (1, 1440, "a dump that takes longer is stopped and fails"),
             "verify_deadline_minutes": (1, 1440, "a restore that takes longer has failed"),
@@ -81,6 +91,8 @@ class ClusterBackupsArgs:
     """Image with a PostgreSQL at least as new as the database's."""
     scratch_gib: int
     """Room on the node for the restored copy, in GiB."""
+    archive: DumpArchive | None = None
+    """Where each scheduled dump is copied to; by default nowhere."""
     keep_volume: bool = True
     """Whether the dumps outlive this component; by default they do."""
 
@@ -113,13 +125,13 @@ class ClusterBackups(pulumi.ComponentResource):
         self._cron_job(
             DUMP,
             daily_cron(config.time, config.interval_hours),
-            self.dump_step(),
+            [self.dump_step(), *self._archive_step()],
             config.deadline_minutes,
         )
         self._cron_job(
             RESTORE_TEST,
             weekly_cron(config.verify_day, config.verify_time),
-            self._restore_test_step(),
+            [self._restore_test_step()],
             config.verify_deadline_minutes,
         )
         self.ready = [volume, *args.database.ready]
@@ -138,10 +150,15 @@ class ClusterBackups(pulumi.ComponentResource):
                 "BACKUPS": BACKUPS,
                 "KEEP_DAYS": str(config.keep_days),
                 "KEEP_COUNT": str(config.keep_count),
+                "KEEP_LEAST": str(config.keep_least),
                 "RESULT": RESULT,
             },
             mounts={BACKUPS: self._backups()},
         )
+
+    def _archive_step(self) -> list[JobStep]:
+        archive = self._args.archive
+        return [archive.step(BACKUPS, self._backups(), RESULT)] if archive else []
 
     def _restore_test_step(self) -> JobStep:
         """Talks to nobody: it has the dump, and a server of its own."""
@@ -181,17 +198,23 @@ class ClusterBackups(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=self._args.keep_volume),
         )
 
-    def _cron_job(self, name: str, schedule: str, step: JobStep, deadline_minutes: int) -> None:
+    def _cron_job(
+        self, name: str, schedule: str, steps: list[JobStep], deadline_minutes: int
+    ) -> None:
+        archive = self._args.archive
         k8s.batch.v1.CronJob(
             f"{self._name}-{name}",
             metadata={"name": name, "namespace": self._args.namespace},
-            spec=cron_job(schedule, step, deadline_minutes, labels(name, self._name)),
-            opts=self._replaceable,
+            spec=cron_job(schedule, steps, deadline_minutes, labels(name, self._name)),
+            opts=pulumi.ResourceOptions.merge(
+                self._replaceable,
+                pulumi.ResourceOptions(depends_on=archive.ready if archive else []),
+            ),
         )
 
 
 def cron_job(
-    schedule: str, step: JobStep, deadline_minutes: int, pod_labels: dict[str, str]
+    schedule: str, steps: Sequence[JobStep], deadline_minutes: int, pod_labels: dict[str, str]
 ) -> k8s.batch.v1.CronJobSpecArgsDict:
     """One run at a time; the last ones stay, because their pods tell the result."""
     return {
@@ -206,7 +229,7 @@ def cron_job(
             "spec": {
                 "active_deadline_seconds": deadline_minutes * 60,
                 "backoff_limit": 1,
-                "template": job_pod(step, pod_labels),
+                "template": job_pod(steps, pod_labels),
             },
         },
     }

@@ -114,7 +114,7 @@ def roles_job(
         spec={
             "active_deadline_seconds": ROLES_LIMIT_S,
             "backoff_limit": 6,
-            "template": job_pod(step, labels("postgres-roles", name)),
+            "template": job_pod([step], labels("postgres-roles", name)),
         },
         opts=opts,
     )

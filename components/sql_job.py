@@ -3,7 +3,7 @@
 Leaves out what the scripts do (components/scripts) and when they run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class JobStep:
     volumes: list[k8s.core.v1.VolumeArgsDict]
     labels: dict[str, str] = field(default_factory=lambda: reaches("postgres"))
     """Labels of the pod that let the step reach its server; by default the database."""
+    service_account: pulumi.Input[str] | None = None
+    """What the pod runs as towards AWS; by default it has no rights anywhere."""
 
 
 def job_files(
@@ -93,9 +95,11 @@ def sql_step(
     memory_mib: int = 256,
     env: dict[str, str] | None = None,
     mounts: dict[str, k8s.core.v1.VolumeArgsDict] | None = None,
+    read_only: Collection[str] = (),
     labels: dict[str, str] | None = None,
+    service_account: pulumi.Input[str] | None = None,
 ) -> JobStep:
-    """A container that runs `script`; `mounts` are its writable volumes by path."""
+    """A container that runs `script`; `mounts` are its volumes by path, some of them read-only."""
     volumes: list[k8s.core.v1.VolumeArgsDict] = [
         {"name": f"{name}-files", "config_map": {"name": files}},
         *(mounts or {}).values(),
@@ -113,7 +117,7 @@ def sql_step(
         },
         "security_context": {**CONTAINER_SECURITY, "run_as_user": UID, "run_as_group": GID},
         "volume_mounts": [
-            {"name": volume["name"], "mount_path": path, "read_only": path == FILES}
+            {"name": volume["name"], "mount_path": path, "read_only": path in (FILES, *read_only)}
             for volume, path in zip(volumes, paths, strict=True)
         ],
     }
@@ -121,20 +125,25 @@ def sql_step(
         container=container,
         volumes=volumes,
         labels=reaches("postgres") if labels is None else labels,
+        service_account=service_account,
     )
 
 
-def job_pod(step: JobStep, labels: dict[str, str]) -> k8s.core.v1.PodTemplateSpecArgsDict:
-    """A pod for `step` alone."""
-    return {
-        "metadata": {"labels": labels | step.labels},
-        "spec": unprivileged(
-            UID,
-            GID,
-            {
-                "restart_policy": "Never",
-                "containers": [step.container],
-                "volumes": step.volumes,
-            },
-        ),
+def job_pod(
+    steps: Sequence[JobStep], labels: dict[str, str]
+) -> k8s.core.v1.PodTemplateSpecArgsDict:
+    """A pod that takes `steps` one after the other, each only when the one before succeeded."""
+    containers = [step.container for step in steps]
+    spec: k8s.core.v1.PodSpecArgsDict = {
+        "restart_policy": "Never",
+        "containers": containers[-1:],
+        # Steps may share a volume, which the pod has once.
+        "volumes": [*{str(v["name"]): v for step in steps for v in step.volumes}.values()],
     }
+    if len(steps) > 1:
+        spec["init_containers"] = containers[:-1]
+    for step in steps:
+        labels = labels | step.labels
+        if step.service_account is not None:
+            spec["service_account_name"] = step.service_account
+    return {"metadata": {"labels": labels}, "spec": unprivileged(UID, GID, spec)}

@@ -78,7 +78,7 @@ class SqlMaintenance(pulumi.ComponentResource):
             metadata={"name": MAINTENANCE, "namespace": args.namespace},
             spec=cron_job(
                 weekly_cron(config.day, config.time),
-                step,
+                [step],
                 config.deadline_minutes,
                 labels(MAINTENANCE, name),
             ),

@@ -22,6 +22,7 @@ from components.backend_config import (
 from components.backups import BackupConfig
 from components.contract import Stage
 from components.environment import EnvironmentConfig
+from components.dump_archive import ArchiveConfig
 from components.external_config import ExternalConfig
 from components.generated_secrets import SecretsConfig
 from components.image import unfixed
@@ -132,6 +133,7 @@ class StackConfig:
     backup: BackupConfig
     recovery: RecoveryConfig
     sql_maintenance: MaintenanceConfig
+    archive: ArchiveConfig
 
     @staticmethod
     def checks() -> list[Check]:

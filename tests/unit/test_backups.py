@@ -1,7 +1,12 @@
 """Dumps, restore test, weekly SQL, recovery contract (BK-2, BK-9, BK-13 to BK-19, OP-3)."""
 
+import os
+import subprocess
 from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -231,6 +236,7 @@ def test_a_failing_check_is_recorded_and_stops_no_dump() -> None:
 RANGES: dict[str, tuple[int, int]] = {
     "keep_days": (1, 3650),
     "keep_count": (1, 10_000),
+    "keep_least": (1, 1000),
     "storage_gib": (1, 16_384),
     "deadline_minutes": (1, 1440),
     "verify_deadline_minutes": (1, 1440),
@@ -240,11 +246,12 @@ RANGES: dict[str, tuple[int, int]] = {
 @pytest.mark.parametrize("name", RANGES)
 def test_numbers_are_accepted_up_to_their_limits_and_refused_beyond(name: str) -> None:
     low, high = RANGES[name]
+    fitting = {"keep_least": 1, "keep_count": 10_000}
     for value in (low, high):
-        assert backup("dev", **{name: value})
+        assert backup("dev", **fitting | {name: value})
     for value in (low - 1, high + 1):
         with pytest.raises(ConfigError, match=f"got {value}, allowed {low} to {high}"):
-            backup("dev", **{name: value})
+            backup("dev", **fitting | {name: value})
 
 
 @pytest.mark.parametrize(
@@ -261,6 +268,7 @@ def test_numbers_are_accepted_up_to_their_limits_and_refused_beyond(name: str) -
         ({"verify_sql": ["SELECT 1;"]}, "backupVerifySql has a statement that is no query"),
         ({"verify_sql": ["\\! rm -r /"]}, "backupVerifySql has a statement that is no query"),
         ({"verify_sql": [" "]}, "backupVerifySql has a statement that is no query"),
+        ({"keep_least": 51}, "backupKeepLeast is more than is kept: got 51, allowed at most .* 50"),
     ],
 )
 def test_bad_values_are_refused_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:
@@ -308,7 +316,7 @@ def test_dev_promises_a_day_of_data_and_half_an_hour() -> None:
     assert recovery() == RecoveryConfig(rpo_minutes=1440, rto_minutes=30, retention_days=7)
 
 
-IN_CLUSTER = BackendConfig(database=DatabaseBackend.CLUSTER, cache=CacheBackend.CLUSTER)
+IN_CLUSTER = knobs(BackendConfig, "", database=DatabaseBackend.CLUSTER, cache=CacheBackend.CLUSTER)
 
 
 def rds(stack_name: str = "dev") -> RdsConfig:
@@ -417,3 +425,97 @@ def test_cron_of_a_week_counts_from_sunday() -> None:
 def test_periods_meet_where_they_share_a_minute(one: Period, other: Period, met: bool) -> None:
     assert one.meets(other) == met
     assert other.meets(one) == met
+
+
+@dataclass
+class Dumps:
+    """The dump script on a folder, with a psql that needs no server and a df that tells a size."""
+
+    folder: Path
+
+    def make(self, *days: int) -> None:
+        """Dumps of 100 KiB, taken so many days ago."""
+        for age in days:
+            taken = datetime.now(UTC) - timedelta(days=age)
+            dump = self.folder / "backups" / f"{taken:%Y%m%dT%H%M%SZ}"
+            dump.mkdir(parents=True)
+            (dump / "dump").write_bytes(bytes(100 * 1024))
+            os.utime(dump, (taken.timestamp(), taken.timestamp()))
+
+    def take(
+        self, *, psql: str = "touch $DUMP $FACTS", free_kib: int = 10**6, keep_count: int = 50
+    ) -> int:
+        """The script's exit code."""
+        programs = self.folder / "bin"
+        programs.mkdir(exist_ok=True)
+        room = f"{free_kib} - $(du -sk $BACKUPS | cut -f 1)"
+        (programs / "psql").write_text(f"#!/bin/sh\n{psql}\n")
+        (programs / "df").write_text(f'#!/bin/sh\necho header\necho disk 0 0 "$(({room}))" 0% /\n')
+        for program in programs.iterdir():
+            program.chmod(0o755)
+        limits = {"KEEP_DAYS": 7, "KEEP_COUNT": keep_count, "KEEP_LEAST": 2}
+        environment = {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PGDATABASE": "app",
+            "PGHOST": "nowhere",
+            "BACKUPS": str(self.folder / "backups"),
+            "RESULT": str(self.folder / "result"),
+            **{name: str(value) for name, value in limits.items()},
+        }
+        script = ["sh", str(SCRIPTS / "dump.sh")]
+        return subprocess.run(script, env=environment, check=False, capture_output=True).returncode
+
+    @property
+    def ages(self) -> list[int]:
+        """Days since the dumps that are there were taken, the oldest first."""
+        names = sorted(path.name for path in (self.folder / "backups").glob("20*"))
+        now = datetime.now(UTC)
+        taken = [datetime.strptime(name, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) for name in names]
+        return [round((now - at).total_seconds() / 86_400) for at in taken]
+
+
+@pytest.mark.parametrize(
+    ("days", "keep_count", "left"),
+    [
+        ([9, 8, 6, 1], 50, [6, 1, 0]),
+        ([9, 8], 50, [8, 0]),  # never fewer than KEEP_LEAST
+        ([6, 5, 4, 3], 3, [4, 3, 0]),
+    ],
+)
+def test_old_dumps_go_after_a_new_one(
+    tmp_path: Path, days: list[int], keep_count: int, left: list[int]
+) -> None:
+    """BK-2."""
+    dumps = Dumps(tmp_path)
+    dumps.make(*days)
+    assert dumps.take(keep_count=keep_count) == 0
+    assert dumps.ages == left
+
+
+def test_expired_dumps_go_even_while_new_ones_fail(tmp_path: Path) -> None:
+    """They may be what fills the volume."""
+    dumps = Dumps(tmp_path)
+    dumps.make(12, 11, 10, 9)
+    assert dumps.take(psql="exit 1") == 1
+    assert dumps.ages == [10, 9]
+    assert dumps.take(psql="exit 1") == 1
+    assert dumps.ages == [10, 9]
+
+
+@pytest.mark.parametrize(
+    ("free_kib", "left"),
+    [
+        (10_000, [4, 3, 2, 1, 0]),
+        (500, [3, 2, 1, 0]),  # a dump of 100 KiB needs 125, and a folder takes 4
+        (400, [2, 1, 0]),
+        (50, [2, 1, 0]),  # too little for any: the newest two stay, whatever happens
+    ],
+)
+def test_a_full_volume_gives_up_its_oldest_dumps_first(
+    tmp_path: Path, free_kib: int, left: list[int]
+) -> None:
+    """BK-2: else no dump would ever succeed again."""
+    dumps = Dumps(tmp_path)
+    dumps.make(4, 3, 2, 1)
+    assert dumps.take(free_kib=free_kib) == 0
+    assert dumps.ages == left

@@ -356,7 +356,14 @@ def test_a_password_that_needs_escaping_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "script",
-    ["postgres-start.sh", "roles.sh", "dump.sh", "restore-test.sh", "sql-maintenance.sh"],
+    [
+        "postgres-start.sh",
+        "roles.sh",
+        "dump.sh",
+        "archive.sh",
+        "restore-test.sh",
+        "sql-maintenance.sh",
+    ],
 )
 def test_scripts_are_posix_shell(script: str) -> None:
     checked = subprocess.run(["sh", "-n", SCRIPTS / script], capture_output=True, check=False)
