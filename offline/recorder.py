@@ -59,11 +59,11 @@ class Providers(mocks.Mocks):
             state["result"] = pulumi.Output.secret(self._generate(kind, args.name, inputs))
         if not self._preview:
             state = _made_up(args.typ, args.name, inputs) | state
-        if args.typ.startswith("kubernetes:"):
-            metadata: dict[str, Any] = plain(state.get("metadata", {}))
             if "vpcConfig" in state:  # what EKS adds to what it is given
                 group = {"clusterSecurityGroupId": "sg-00000000000000000"}
                 state["vpcConfig"] = cast(dict[str, Any], state["vpcConfig"]) | group
+        if args.typ.startswith("kubernetes:"):
+            metadata: dict[str, Any] = plain(state.get("metadata", {}))
             state["metadata"] = {"name": self.object_name(kind, args.name, inputs)} | metadata
         return f"{args.name}-id", state
 
@@ -87,13 +87,13 @@ def _made_up(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         "arn": f"arn:aws:{service}:zz-none-1:000000000000:{name}",
         "address": f"{name}.invented.rds.amazonaws.com",
         "primaryEndpointAddress": f"master.{name}.invented.cache.amazonaws.com",
-    }
-
         "endpoint": f"https://{name}.invented.eks.amazonaws.com",
         "certificateAuthority": {"data": "aW52ZW50ZWQ="},
         "latestVersion": 1,
         "allocationId": f"eipalloc-{name}",
         **{f"default{kind}Id": f"{name}-{kind}" for kind in ("RouteTable", "NetworkAcl")},
+    }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
