@@ -13,7 +13,6 @@ from components.backend_config import CacheBackend, DatabaseBackend
 from components.backups import ClusterBackups, ClusterBackupsArgs
 from components.cache import Cache
 from components.database import Database, connection_url
-from components.dump_archive import DumpArchive, DumpArchiveArgs
 from components.external import ExternalArgs, ExternalCache, ExternalDatabase
 from components.generated_secrets import GeneratedSecrets
 from components.pgbouncer import PgBouncer, PgBouncerArgs
@@ -34,8 +33,10 @@ class Backends:
     analytics_url: pulumi.Output[str] | None
     """The read-only role's session with a read replica (DB-12); None where there is none."""
     pooler: PgBouncer
-    dump: JobStep
-    """Saves the database before a migration."""
+    before_migration: list[JobStep]
+    """Steps that save the database before a migration (BK-9); none where `saved` does."""
+    saved: list[pulumi.Resource]
+    """What has to exist before a migration: the snapshot of RDS."""
     cache: Cache
     queue: Cache | None
     """A second instance that never evicts; None where the stack asks for none."""
@@ -65,7 +66,9 @@ def make_backends(
 ) -> Backends:
     """Everything behind the application; `stateful` are the options of what holds data."""
     image = config.postgres.image
-    database, analytics_url = _database(config, secrets, namespace, stateful, regions, network)
+    database, analytics_url, saved = _database(
+        config, secrets, namespace, stateful, regions, network
+    )
     pooler = PgBouncer(
         "pgbouncer",
         PgBouncerArgs(
@@ -90,7 +93,6 @@ def make_backends(
         ),
         stateful,
     )
-            archive=_archive(config, namespace, plain),
     SqlMaintenance(
         "maintenance",
         SqlMaintenanceArgs(
@@ -107,7 +109,8 @@ def make_backends(
         database=database,
         analytics_url=analytics_url,
         pooler=pooler,
-        dump=backups.dump_step(),
+        before_migration=[] if saved else [backups.dump_step()],
+        saved=saved,
         cache=cache("redis", Role.CACHE),
         queue=cache("redis-queue", Role.QUEUE) if config.redis.queue else None,
     )
@@ -118,32 +121,25 @@ def _database(
     secrets: GeneratedSecrets,
     namespace: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
-def _archive(
-    config: StackConfig, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
-) -> DumpArchive | None:
-    if not config.archive.enabled:
-        return None
-    args = DumpArchiveArgs(config=config.archive, namespace=namespace)
-    return DumpArchive("archive", args, opts)
-
-
     regions: Regions | None,
     network: Network | None,
-) -> tuple[Database, pulumi.Output[str] | None]:
-    """The database, and the URL of its first read replica."""
+) -> tuple[Database, pulumi.Output[str] | None, list[pulumi.Resource]]:
+    """The database, the URL of its first read replica, and what saves it before a migration."""
     keep = config.site.protect_data
     if config.backend.database is DatabaseBackend.EXTERNAL:
         external = ExternalArgs(config=config.external, namespace=namespace)
-        return ExternalDatabase("postgres", external, opts), None
+        return ExternalDatabase("postgres", external, opts), None, []
     if config.backend.database is DatabaseBackend.CLUSTER:
         args = ClusterPostgresArgs(
             config=config.postgres, namespace=namespace, secrets=secrets, keep_volume=keep
         )
-        return ClusterPostgres("postgres", args, opts), None
+        return ClusterPostgres("postgres", args, opts), None, []
     # Imported only where it is used: a third of a second and 20 MB (PL-3).
     from components.aws.rds import RdsPostgres, RdsPostgresArgs
+    from components.aws.rds_backups import make_rds_backups
 
     assert regions and network, ON_AWS
+    on_aws = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[regions.home]))
     rds = RdsPostgres(
         "postgres",
         RdsPostgresArgs(
@@ -156,13 +152,14 @@ def _archive(
             secrets=secrets,
             keep_data=keep,
         ),
-        pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[regions.home])),
+        on_aws,
     )
     urls = [
         connection_url(rds.readonly, host, rds.port, rds.name, rds.tls_mode)
         for host in rds.replica_hosts
     ]
-    return rds, urls[0] if urls else None
+    saved = make_rds_backups(config, rds, regions, on_aws)
+    return rds, urls[0] if urls else None, saved
 
 
 def _cache(

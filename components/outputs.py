@@ -12,6 +12,7 @@ from components.aws.services import Services
 from components.backends import Backends
 from components.database import CA_FILE
 from components.environment import Environment
+from components.recovery import contract
 from components.stack import StackConfig
 
 OUTPUTS_VERSION = 1
@@ -86,11 +87,9 @@ def stack_outputs(
         "serverActionsEncryptionKey": backends.secrets.server_actions,
         "buildEnv": environment.build_env,
         "runtimeEnv": environment.runtime_env,
-        "recoveryContract": {
-            "rpoMinutes": config.recovery.rpo_minutes,
-            "rtoMinutes": config.recovery.rto_minutes,
-            "retentionDays": config.recovery.retention_days,
-        },
+        "recoveryContract": contract(
+            config.recovery, config.dr, config.backend, config.aws, config.vault
+        ),
         "alertTopics": services.alert_topics,
         "dashboardUrl": services.dashboard_url,
     }

@@ -94,13 +94,14 @@ def contract(
     vault: VaultConfig,
 ) -> dict[str, object]:
     """What a person needs in a disaster."""
+    saved = vault.used and backend.database is DatabaseBackend.RDS
     promised: dict[str, object] = {
         "rpoMinutes": recovery.rpo_minutes,
         "rtoMinutes": recovery.rto_minutes,
         "retentionDays": recovery.retention_days,
         "regionLoss": {"mode": dr.mode.value},
-        "weeklyDays": vault.weekly_keep_days,
-        "vault": vault.name if vault.used else "",
+        "weeklyDays": vault.weekly_keep_days if saved else 0,
+        "vault": vault.name if saved else "",
         "notControlled": [
             f"{what}: snapshots, point-in-time recovery and copies are its operator's"
             for what, external in (

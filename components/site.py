@@ -27,6 +27,7 @@ def make_site(
     if backends.queue:
         caches["redis-queue"] = backends.queue
     ready = [*backends.pooler.ready, *(part for cache in caches.values() for part in cache.ready)]
+    ready += backends.saved
     web = WebApp(
         "web",
         WebAppArgs(
@@ -44,7 +45,7 @@ def make_site(
                     environment.name(name): backends.direct_url
                     for name in ("DIRECT_URL", "DATABASE_URL")
                 },
-                before=[backends.dump],
+                before=backends.before_migration,
                 after=[backends.pooler.reconnect_step()],
             ),
             servers=("pgbouncer", *caches),

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 import pulumi
 
 from components.app_config import AppConfig
+from components.aws.backup_config import VaultConfig, vault_needs, vault_windows
 from components.aws.config import AwsConfig
 from components.aws.eks_config import CLUSTER_NAME, EksConfig
 from components.aws.elasticache_config import ElastiCacheConfig
 from components.aws.monitoring_config import BudgetConfig, MonitoringConfig
 from components.aws.network_config import NetworkConfig, overlapping, within
-from components.aws.rds_config import RDS_RPO_MINUTES, RdsConfig, authorities
+from components.aws.rds_config import RDS_RPO_MINUTES, RdsConfig, authorities, foreign_copy
 from components.aws.rds_memory import memory_gib
 from components.backend_config import (
     BackendConfig,
@@ -22,7 +23,6 @@ from components.backend_config import (
 from components.backups import BackupConfig
 from components.contract import Stage
 from components.environment import EnvironmentConfig
-from components.dump_archive import ArchiveConfig
 from components.external_config import ExternalConfig
 from components.generated_secrets import SecretsConfig
 from components.image import unfixed
@@ -30,7 +30,7 @@ from components.namespace import NamespaceArgs
 from components.nginx_config import NginxConfig
 from components.pgbouncer import METRICS_PORT, TEST_POOL_SIZE, PgBouncerConfig
 from components.postgres_config import PostgresConfig
-from components.recovery import RecoveryConfig
+from components.recovery import DrConfig, RecoveryConfig, region_loss
 from components.redis_settings import RedisConfig
 from components.schedule import DAY, DAYS, Period, every_hours, weekly
 from components.sql_maintenance import MaintenanceConfig
@@ -119,6 +119,7 @@ class StackConfig:
     network: NetworkConfig = field(metadata={"prefix": "aws"})
     eks: EksConfig
     rds: RdsConfig
+    vault: VaultConfig
     elasticache: ElastiCacheConfig
     external: ExternalConfig
     monitoring: MonitoringConfig
@@ -132,8 +133,8 @@ class StackConfig:
     pool: PgBouncerConfig
     backup: BackupConfig
     recovery: RecoveryConfig
+    dr: DrConfig
     sql_maintenance: MaintenanceConfig
-    archive: ArchiveConfig
 
     @staticmethod
     def checks() -> list[Check]:
@@ -145,6 +146,9 @@ class StackConfig:
             rolling,
             api_timeout,
             recovery_contract,
+            region_loss,
+            vault_needs,
+            vault_windows,
             meeting_schedules,
             meeting_windows,
             aws_needs,
@@ -496,7 +500,7 @@ def rds_needs(backend: BackendConfig, rds: RdsConfig, aws: AwsConfig) -> list[st
             "rds_replicate_backups is true without awsRecoveryRegion; name the region, or set it "
             "to false"
         )
-    return problems
+    return problems + foreign_copy(rds, aws.region, aws.account_id)
 
 
 def elasticache_needs(backend: BackendConfig, elasticache: ElastiCacheConfig) -> list[str]:

@@ -75,6 +75,11 @@ class RdsPostgres(pulumi.ComponentResource):
     ca_bundle: pulumi.Output[str]
     tls_mode: TlsMode = TlsMode.VERIFY_FULL
     ready: list[pulumi.Resource]
+    identifier: pulumi.Output[str]
+    """Name of the primary, once it is there."""
+    arn: pulumi.Output[str]
+    subnet_group: pulumi.Output[str]
+    security_group_id: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: RdsPostgresArgs, opts: pulumi.ResourceOptions | None = None
@@ -113,13 +118,13 @@ class RdsPostgres(pulumi.ComponentResource):
         if args.config.replicate_backups:
             self._replicate_backups(instance)
 
+        self.identifier, self.arn = instance.identifier, instance.arn
+        self.subnet_group, self.security_group_id = self._network
         self.host = instance.address
         self.port = pulumi.Output.from_input(PORT)
         self.name = pulumi.Output.from_input(args.postgres.database)
         self.replica_hosts = [replica.address for replica in replicas]
         self.ca_bundle = pulumi.Output.from_input(bundle)
-        self.identifier, self.arn = instance.identifier, instance.arn
-        self.subnet_group, self.security_group_id = self._network
         logins = role_logins(args.secrets)
         self.owner, self.app, self.app_previous = logins.owner, logins.app, logins.app_previous
         self.readonly = logins.readonly
@@ -282,8 +287,10 @@ class RdsPostgres(pulumi.ComponentResource):
                     retain_on_delete=keep,
                     depends_on=[*self._log_groups(name), self._permission],
                     custom_timeouts=TIMEOUTS,
-                    # Read only while the instance is made, so that the keys may go afterwards.
-                    ignore_changes=["snapshotIdentifier", "restoreToPointInTime"],
+                    # The first two are read only while the instance is made, so that the keys may
+                    # go afterwards. A restored one keeps the key of what it was restored from,
+                    # and no instance ever changes its key: another one would replace it.
+                    ignore_changes=["snapshotIdentifier", "restoreToPointInTime", "kmsKeyId"],
                 ),
             ),
         )
@@ -299,15 +306,16 @@ class RdsPostgres(pulumi.ComponentResource):
         config = self._args.config
         if not config.restore_source:
             return None
+        origin: rds.InstanceRestoreToPointInTimeArgsDict = (
+            {"source_db_instance_automated_backups_arn": config.restore_source}
+            if config.restores_a_copy
+            else {"source_db_instance_identifier": config.restore_source}
+        )
         if config.restore_time == "latest":
-            return {
-                "source_db_instance_identifier": config.restore_source,
-                "use_latest_restorable_time": True,
-            }
-        return {
-            "source_db_instance_identifier": config.restore_source,
-            "restore_time": config.restore_time,
-        }
+            origin["use_latest_restorable_time"] = True
+        else:
+            origin["restore_time"] = config.restore_time
+        return origin
 
     def _replicate_backups(self, instance: rds.Instance) -> None:
         """Point-in-time recovery in the second region, under a key of its own there (BK-4)."""

@@ -32,6 +32,13 @@ STATIC_PARAMETERS = ("max_connections", "shared_preload_libraries")
 RDS_RPO_MINUTES = 5
 """How old the newest point is that RDS can restore: it saves its log every five minutes."""
 SAMPLE_AUTHORITY = "nextstack sample"
+# Automated backups, replicated or of a deleted instance: region, account, and RDS's own id.
+COPIED = re.compile(r"arn:aws:rds:([a-z0-9-]+):(\d{12}):auto-backup:ab-[a-z0-9]+")
+# A snapshot of our own, of RDS (rds:) or of AWS Backup (awsbackup:), or any of them by its ARN.
+SNAPSHOT = re.compile(
+    r"(arn:aws:rds:[a-z0-9-]+:\d{12}:snapshot:)?((rds|awsbackup):)?[A-Za-z][A-Za-z0-9:-]{0,254}"
+)
+INSTANCE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
 
 
 class InsightsMode(StrEnum):
@@ -54,6 +61,7 @@ class RdsConfig:
     backup_time: str
     backup_minutes: int
     replicate_backups: bool
+    migration_keep_days: int
     maintenance_day: Weekday
     maintenance_time: str
     maintenance_minutes: int
@@ -93,6 +101,11 @@ class RdsConfig:
         return WeeklyWindow(self.maintenance_day, self.maintenance_time, self.maintenance_minutes)
 
     @property
+    def restores_a_copy(self) -> bool:
+        """Whether the new instance comes from backups without their instance (RO-7)."""
+        return COPIED.fullmatch(self.restore_source) is not None
+
+    @property
     def family(self) -> str:
         """Of the parameter group: one for each major version."""
         return f"postgres{self.engine_version.split('.')[0]}"
@@ -128,6 +141,7 @@ def _numbers(config: RdsConfig) -> list[str]:
         "storage_gib": (20, 65_536, "RDS makes no smaller gp3 volume"),
         "max_storage_gib": (20, 65_536, "where automatic growth ends"),
         "backup_retention_days": (1, 35, "0 would switch point-in-time recovery off"),
+        "migration_keep_days": (1, 35, "AWS keeps at most 100 snapshots of this kind a region"),
         "read_replicas": (0, 5, "DB-12"),
     }
     problems = out_of_range(config, ranges)
@@ -192,12 +206,37 @@ def _restore(config: RdsConfig) -> list[str]:
             f"restore_time is no time: got {config.restore_time!r}, allowed latest, or UTC such "
             "as 2026-05-04T03:02:01Z"
         )
+    if config.restore_source and not (
+        config.restores_a_copy or INSTANCE.fullmatch(config.restore_source)
+    ):
+        problems.append(
+            f"restore_source is malformed: got {config.restore_source!r}, allowed the name of an "
+            "instance, or the ARN of its automated backups in this region, "
+            "arn:aws:rds:REGION:ACCOUNT:auto-backup:ab-..."
+        )
+    if config.restore_snapshot and not SNAPSHOT.fullmatch(config.restore_snapshot):
+        problems.append(
+            f"restore_snapshot is malformed: got {config.restore_snapshot!r}, allowed the name of "
+            "a snapshot in this region, or its ARN"
+        )
     if config.restore_source and config.restore_source == config.instance_name:
         problems.append(
             f"restore_source is the instance itself: got {config.restore_source!r}; a restore "
             "makes a new one, so change rdsInstanceName, and the damaged one is kept (BK-18)"
         )
     return problems
+
+
+def foreign_copy(config: RdsConfig, region: str, account_id: str) -> list[str]:
+    """RDS restores automated backups only where they are."""
+    found = COPIED.fullmatch(config.restore_source)
+    if not found or found.groups() == (region, account_id):
+        return []
+    return [
+        f"rds_restore_source is elsewhere: got {config.restore_source}, allowed backups in "
+        f"awsRegion {region} of account {account_id}; a restore in the recovery region is a stack "
+        "whose awsRegion it is (docs/recovery.md)"
+    ]
 
 
 def _is_utc(text: str) -> bool:
