@@ -11,28 +11,93 @@ from offline.recorder import Graph, Registered
 Json = dict[str, Any]
 
 TYPES = {
+    "backup/plan:Plan": "backup_plan",
+    "backup/restoreTestingPlan:RestoreTestingPlan": "backup_restore_testing_plan",
+    "backup/restoreTestingSelection:RestoreTestingSelection": "backup_restore_testing_selection",
+    "backup/selection:Selection": "backup_selection",
+    "backup/vault:Vault": "backup_vault",
+    "backup/vaultLockConfiguration:VaultLockConfiguration": "backup_vault_lock_configuration",
+    "backup/vaultPolicy:VaultPolicy": "backup_vault_policy",
+    "budgets/budget:Budget": "budgets_budget",
+    "chatbot/slackChannelConfiguration:SlackChannelConfiguration": (
+        "chatbot_slack_channel_configuration"
+    ),
+    "cloudwatch/compositeAlarm:CompositeAlarm": "cloudwatch_composite_alarm",
+    "cloudwatch/dashboard:Dashboard": "cloudwatch_dashboard",
+    "cloudwatch/eventRule:EventRule": "cloudwatch_event_rule",
+    "cloudwatch/eventTarget:EventTarget": "cloudwatch_event_target",
     "cloudwatch/logGroup:LogGroup": "cloudwatch_log_group",
+    "cloudwatch/logMetricFilter:LogMetricFilter": "cloudwatch_log_metric_filter",
+    "cloudwatch/logSubscriptionFilter:LogSubscriptionFilter": "cloudwatch_log_subscription_filter",
     "cloudwatch/metricAlarm:MetricAlarm": "cloudwatch_metric_alarm",
+    "costexplorer/anomalyMonitor:AnomalyMonitor": "ce_anomaly_monitor",
+    "costexplorer/anomalySubscription:AnomalySubscription": "ce_anomaly_subscription",
+    "ec2/defaultNetworkAcl:DefaultNetworkAcl": "default_network_acl",
+    "ec2/defaultRouteTable:DefaultRouteTable": "default_route_table",
+    "ec2/defaultSecurityGroup:DefaultSecurityGroup": "default_security_group",
+    "ec2/eip:Eip": "eip",
+    "ec2/flowLog:FlowLog": "flow_log",
+    "ec2/internetGateway:InternetGateway": "internet_gateway",
+    "ec2/launchTemplate:LaunchTemplate": "launch_template",
+    "ec2/natGateway:NatGateway": "nat_gateway",
+    "ec2/networkAcl:NetworkAcl": "network_acl",
+    "ec2/route:Route": "route",
+    "ec2/routeTable:RouteTable": "route_table",
+    "ec2/routeTableAssociation:RouteTableAssociation": "route_table_association",
     "ec2/securityGroup:SecurityGroup": "security_group",
+    "ec2/subnet:Subnet": "subnet",
+    "ec2/vpc:Vpc": "vpc",
+    "ec2/vpcEndpoint:VpcEndpoint": "vpc_endpoint",
+    "eks/accessEntry:AccessEntry": "eks_access_entry",
+    "eks/accessPolicyAssociation:AccessPolicyAssociation": "eks_access_policy_association",
+    "eks/addon:Addon": "eks_addon",
+    "eks/cluster:Cluster": "eks_cluster",
+    "eks/nodeGroup:NodeGroup": "eks_node_group",
     "elasticache/parameterGroup:ParameterGroup": "elasticache_parameter_group",
     "elasticache/replicationGroup:ReplicationGroup": "elasticache_replication_group",
     "elasticache/subnetGroup:SubnetGroup": "elasticache_subnet_group",
     "elasticache/user:User": "elasticache_user",
     "elasticache/userGroup:UserGroup": "elasticache_user_group",
     "iam/role:Role": "iam_role",
+    "iam/rolePolicy:RolePolicy": "iam_role_policy",
     "iam/rolePolicyAttachment:RolePolicyAttachment": "iam_role_policy_attachment",
+    "kinesis/firehoseDeliveryStream:FirehoseDeliveryStream": "kinesis_firehose_delivery_stream",
     "kms/key:Key": "kms_key",
+    "rds/eventSubscription:EventSubscription": "db_event_subscription",
     "rds/instance:Instance": "db_instance",
     "rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": (
         "db_instance_automated_backups_replication"
     ),
     "rds/parameterGroup:ParameterGroup": "db_parameter_group",
+    "rds/snapshot:Snapshot": "db_snapshot",
     "rds/subnetGroup:SubnetGroup": "db_subnet_group",
+    "route53/healthCheck:HealthCheck": "route53_health_check",
+    "s3/bucket:Bucket": "s3_bucket",
+    "s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": (
+        "s3_bucket_lifecycle_configuration"
+    ),
+    "s3/bucketPolicy:BucketPolicy": "s3_bucket_policy",
+    "s3/bucketPublicAccessBlock:BucketPublicAccessBlock": "s3_bucket_public_access_block",
+    "s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
+        "s3_bucket_server_side_encryption_configuration"
+    ),
+    "s3/bucketVersioning:BucketVersioning": "s3_bucket_versioning",
+    "sfn/stateMachine:StateMachine": "sfn_state_machine",
+    "sns/topic:Topic": "sns_topic",
+    "sns/topicPolicy:TopicPolicy": "sns_topic_policy",
+    "sns/topicSubscription:TopicSubscription": "sns_topic_subscription",
     "vpc/securityGroupIngressRule:SecurityGroupIngressRule": "vpc_security_group_ingress_rule",
 }
 """What Terraform calls the types that the program uses, each after `aws:` and `aws_`."""
 MAPS = {"dimensions", "tags"}
 """Inputs that are maps to Terraform too; every other object is a block."""
+RENAMED = {
+    "aws_ce_anomaly_subscription": {"monitorArnLists": "monitor_arn_list"},
+    "aws_cloudwatch_log_subscription_filter": {"logGroup": "log_group_name"},
+    "aws_cloudwatch_metric_alarm": {"name": "alarm_name"},
+    "aws_sns_topic_subscription": {"topic": "topic_arn"},
+}
+"""Inputs that pulumi-aws calls otherwise."""
 PLURALS: set[str] = set()
 """Lists of blocks that Terraform names in the plural too."""
 
@@ -68,17 +133,17 @@ def _address(resource: Registered) -> str:
 
 def _parts(resource: Registered, addresses: dict[str, str]) -> tuple[Json, Json]:
     """A resource as planned, and as configured."""
-    kind, name = addresses[resource.urn].split(".")
-    head = {"address": addresses[resource.urn], "mode": "managed", "type": kind, "name": name}
+    kind, label = addresses[resource.urn].split(".")
+    head = {"address": addresses[resource.urn], "mode": "managed", "type": kind, "name": label}
     values: Json = {}
     expressions: Json = {}
     for key, value in resource.inputs.items():
-        ours, theirs = _name(key, value), _value(key, value)
+        name = RENAMED.get(kind, {}).get(key) or _name(key, value)
         references = resource.property_depends_on.get(key, [])
         if sources := [addresses[urn] for urn in references if urn in addresses]:
-            expressions[ours] = {"references": sources}
+            expressions[name] = {"references": sources}
         if not sources or _is_composed(value):
-            values[ours] = theirs
+            values[name] = _value(key, value)
     return head | {"values": values}, head | {"expressions": expressions}
 
 

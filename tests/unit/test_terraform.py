@@ -36,6 +36,7 @@ def alarmed() -> None:
     rds.ParameterGroup("settings", family="postgres17", parameters=[{"name": "a", "value": "1"}])
     cloudwatch.MetricAlarm(
         "full",
+        name="database-full",
         comparison_operator="LessThanThreshold",
         evaluation_periods=3,
         dimensions={"DBInstanceIdentifier": "db"},
@@ -56,6 +57,7 @@ def test_names_and_blocks_are_terraforms() -> None:
     assert values["aws_db_parameter_group.settings"]["parameter"] == [{"name": "a", "value": "1"}]
     assert values["aws_kms_key.db-key"]["tags"] == {"some/component": "db"}
     alarm = values["aws_cloudwatch_metric_alarm.full"]
+    assert alarm["alarm_name"] == "database-full"
     assert alarm["dimensions"] == {"DBInstanceIdentifier": "db"}
     [query] = alarm["metric_query"]
     assert query["metric"] == [{"metric_name": "x", "period": 60, "stat": "p"}]
