@@ -3,6 +3,7 @@
 Leaves out what of it is dangerous (dangers.py) and how it is shown (preview.py, comment.py).
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -89,7 +90,7 @@ def differences(
     before, after = rpc.unwrap_rpc_secret(before), rpc.unwrap_rpc_secret(after)
     if plain(before) == plain(after):
         return
-    pair = _named(before), _named(after)
+    pair = _named(_read(before, after)), _named(_read(after, before))
     if pair[0] is None or pair[1] is None:
         show = plain if secret else masked
         yield Property(path=path, before=show(before), after=show(after), secret=secret)
@@ -110,6 +111,17 @@ def masked(value: Any) -> Any:
     if isinstance(value, list):
         return [masked(v) for v in cast(list[Any], value)]
     return plain(value)
+
+
+def _read(value: Any, other: Any) -> Any:
+    """What a text says that is JSON before and after, as policies and dashboards are."""
+    if not isinstance(value, str) or not isinstance(other, str):
+        return value
+    try:
+        json.loads(other)
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def _named(value: Any) -> dict[str, Any] | None:

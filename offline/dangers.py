@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from offline.compare import Change, Op, Property
 from offline.recorder import Registered
@@ -288,6 +289,9 @@ WATCHED = (
 
 PROMISES = {"rpoMinutes": _higher, "rtoMinutes": _higher, "retentionDays": _lower}
 
+# Outputs with a URL, and what is behind it.
+ADDRESSES = {"directUrl": "every row", "redisUrl": "every session"}
+
 # What protects by being there.
 GUARDS: dict[str, tuple[Kind, str]] = {
     r"aws:rds/instanceAutomatedBackupsReplication:.*": (Kind.BACKUP, "no more copies elsewhere"),
@@ -334,6 +338,22 @@ def variables(required: frozenset[str], after: frozenset[str]) -> Iterator[Dange
             told="the application no longer gets this variable, which was required until now",
             fix=f"give the application {name} back, or first release one that does without",
         )
+
+
+def addresses(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Danger]:
+    """Outputs that lead the application to other data than before."""
+    for output, data in ADDRESSES.items():
+        old, new = (urlsplit(str(outputs.get(output, ""))) for outputs in (before, after))
+        places = [f"{url.hostname}:{url.port}{url.path}" for url in (old, new)]
+        if old.hostname and places[0] != places[1]:
+            yield Danger(
+                kind=Kind.DATA,
+                subject=output,
+                what=" ".join(places),
+                told=f"the application is led from {places[0]} to {places[1]}; {data} in the first "
+                "stays behind",
+                fix="lead it back, or copy the data first and acknowledge this",
+            )
 
 
 def promises(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Danger]:
@@ -426,7 +446,7 @@ def _rotated_twice(changes: list[Change]) -> Iterator[Danger]:
 
 def _guards(change: Change) -> Iterator[Danger]:
     before = change.before
-    if change.op is not Op.DELETE or before is None:
+    if change.op is not Op.DELETE or before is None or change.kept:
         return
     found = next((v for types, v in GUARDS.items() if re.fullmatch(types, before.type)), None)
     if before.type == JOBS and "Backups$" in before.urn:

@@ -49,18 +49,21 @@ def dangers(changes: list[Change], before: Graph) -> Iterator[Danger]:
             continue
         fresh = change.op is Op.CREATE and _is_for_new(after, created, selected)
         known = _openings(change.before) if change.before else set[tuple[str, str]]()
-        for peer, port in sorted(_openings(after) - known):
+        for peer, door in sorted(_openings(after) - known):
             if not fresh or peer == WORLD:
-                yield _opened(after, peer, port)
+                yield _opened(after, peer, door)
 
 
-def _opened(resource: Registered, peer: str, port: str) -> Danger:
+def _opened(resource: Registered, peer: str, door: str) -> Danger:
+    path, opens = SWITCHES.get(resource.type, ("", True))
     return Danger(
         kind=Kind.EXPOSURE,
         subject=resource.name,
-        what=f"{peer} {port}",
-        told=f"{port} is opened to {peer}",
-        fix="take it back, or name as few peers and ports as will do",
+        what=f"{peer} {door}",
+        told=f"{door} opens to {peer}",
+        fix=f"set {path} to {str(not opens).lower()}"
+        if door == path
+        else "take it back, or name as few peers and ports as will do",
     )
 
 

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import hashlib
 import json
+import logging
 import os
 import runpy
 from collections.abc import Callable, Generator, Mapping
@@ -33,6 +34,7 @@ ROOT = Path(stack_config.__file__).parent.parent
 PROJECT = read_yaml(ROOT / "Pulumi.yaml")
 
 os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"  # an Output in an f-string raises
+logging.getLogger("nextstack.quiet").disabled = True
 
 Generate = Callable[[str, str, dict[str, Any]], str]
 """Gives a random resource's value, from its type's last word, its name and its inputs."""
@@ -221,8 +223,12 @@ def record(
     stack_name: str = "test",
     preview: bool = False,
     secret_keys: list[str] | None = None,
+    quiet: bool = False,
 ) -> Graph:
-    """Registers `program` and its stack outputs, in an event loop and context of its own."""
+    """Registers `program` and its stack outputs, in an event loop and context of its own.
+
+    `quiet` is for a second run, whose warnings are those of the first.
+    """
     recorder = Recorder(provider)
 
     def run() -> None:
@@ -232,7 +238,10 @@ def record(
         root.register_outputs(root.outputs)
 
     async def main() -> None:
-        mocks.set_mocks(provider, PROJECT["name"], stack_name, preview, monitor=recorder)
+        logger = logging.getLogger("nextstack.quiet") if quiet else None
+        mocks.set_mocks(
+            provider, PROJECT["name"], stack_name, preview, logger=logger, monitor=recorder
+        )
         await stack.run_pulumi_func(run)
 
     pulumi.runtime.set_all_config(dict(config or {}), secret_keys or [])

@@ -16,6 +16,9 @@ RANDOM_SOURCE = "pulumi/pulumi-random: every input of a RandomPassword makes a n
 # Of all Kubernetes objects; the second is the source's metadataForceNewProperties.
 KUBERNETES = ("apiVersion", "kind", "metadata.name", "metadata.namespace")
 
+# Of all regional resources of AWS.
+REGION = "region"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
@@ -30,7 +33,7 @@ class Kept:
 
 
 def _aws(data: str, file: str, *forcing: str) -> Kept:
-    return Kept(data=data, forcing=(*forcing, "region"), source=AWS_SOURCE.format(file))
+    return Kept(data=data, forcing=forcing, source=AWS_SOURCE.format(file))
 
 
 def _kubernetes(data: str, *forcing: str) -> Kept:
@@ -51,7 +54,6 @@ KEPT: dict[str, Kept] = {
         "identifier",
         "identifierPrefix",
         "kmsKeyId",
-        "multiTenant",
         "ncharCharacterSetName",
         "restoreToPointInTime",
         "s3Import",
@@ -64,7 +66,6 @@ KEPT: dict[str, Kept] = {
         "all sessions, cached pages and queued jobs",
         "elasticache/replication_group.go",
         "atRestEncryptionEnabled",
-        "availabilityZones",
         "dataTieringEnabled",
         "engine",
         "globalReplicationGroupId",
@@ -194,6 +195,8 @@ def forces(type_: str, path: str) -> bool:
         prefixes = KEPT[type_].forcing
     if type_.startswith("kubernetes:"):
         prefixes = (*prefixes, *KUBERNETES)
+    elif type_.startswith("aws:"):
+        prefixes = (*prefixes, REGION)
     return any(re.match(rf"{re.escape(prefix)}(?![^.\[])", path) for prefix in prefixes)
 
 

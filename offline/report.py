@@ -88,6 +88,7 @@ def report(after: Snapshot, before: Snapshot | None, agreed: Mapping[str, str]) 
     given = [
         *dangers.dangers(changes),
         *exposure.dangers(changes, base.resolved),
+        *dangers.addresses(base.outputs, after.outputs),
         *dangers.promises(_recovery(base), _recovery(after)),
         *dangers.variables(_required(base), _names(after)),
         *dangers.waived(_waived(verdict) - _waived(old)),

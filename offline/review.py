@@ -5,6 +5,7 @@ Leaves out finding the changes (compare.py, report.py) and the pull request (com
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -34,6 +35,8 @@ WORDS = {
 }
 LONG = 300
 """Characters of one value that are shown; the JSON has all of them."""
+# What render.py makes of an object without a name of its own.
+NAMED_BY_HASH = re.compile(r"(.+)-[0-9a-f]{10}")
 VARIABLES = {
     "added": "+",
     "removed": "-",
@@ -103,8 +106,18 @@ def lines(found: Property) -> Iterator[tuple[str, str]]:
         sign = "+" if found.before is None else "-"
         value = found.after if found.before is None else found.before
         yield sign, f"{found.path}: {words(value)}{forced}"
+    elif (used := _same_object(found.before, found.after)) is not None:
+        yield "~", f"{found.path}: the new {used}{forced}"
     else:
         yield "~", f"{found.path}: {words(found.before)} -> {words(found.after)}{forced}"
+
+
+def _same_object(before: Any, after: Any) -> str | None:
+    """What two names stand for that differ only by the hash of their object's content."""
+    names = [NAMED_BY_HASH.fullmatch(str(value)) for value in (before, after)]
+    if names[0] and names[1] and names[0][1] == names[1][1]:
+        return names[0][1]
+    return None
 
 
 def words(value: Any) -> str:
@@ -150,7 +163,7 @@ def _is_long(value: Any) -> bool:
 def _line_by_line(before: str, after: str) -> Iterator[tuple[str, str]]:
     compared = difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")
     for line in list(compared)[2:]:
-        if not line.startswith("@@"):
+        if not line.startswith("@@") and line.strip():
             yield line[0], f"  {line[1:]}"
 
 
@@ -223,7 +236,7 @@ def _dangers(report: Report) -> Iterator[RenderableType]:
     yield table
     if report.open:
         yield Text(
-            f"{len(report.open)} not acknowledged; once somebody who may lose the data agrees: "
+            f"{len(report.open)} not acknowledged; once somebody who may decide that agrees: "
             f"{how_to_agree(report.open[0])}",
             "bold red",
         )

@@ -76,7 +76,8 @@ def take(stack_name: str) -> Snapshot:
     settings, keys = stack_settings(stack_name), encrypted_keys(stack_name)
 
     def recorded(provider: Providers, *, preview: bool) -> Graph:
-        return record(program, provider, settings, stack_name, preview, keys)
+        quiet = not preview  # the second time
+        return record(program, provider, settings, stack_name, preview, keys, quiet)
 
     with _own_environment():
         return Snapshot(
