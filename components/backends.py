@@ -13,6 +13,7 @@ from components.backend_config import CacheBackend, DatabaseBackend
 from components.backups import ClusterBackups, ClusterBackupsArgs
 from components.cache import Cache
 from components.database import Database, connection_url
+from components.dump_archive import DumpArchive, DumpArchiveArgs
 from components.external import ExternalArgs, ExternalCache, ExternalDatabase
 from components.generated_secrets import GeneratedSecrets
 from components.pgbouncer import PgBouncer, PgBouncerArgs
@@ -89,6 +90,7 @@ def make_backends(
             database=database,
             image=image,
             scratch_gib=config.database_gib,
+            archive=_archive(config, namespace, plain),
             keep_volume=config.site.protect_data,
         ),
         stateful,
@@ -114,6 +116,15 @@ def make_backends(
         cache=cache("redis", Role.CACHE),
         queue=cache("redis-queue", Role.QUEUE) if config.redis.queue else None,
     )
+
+
+def _archive(
+    config: StackConfig, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> DumpArchive | None:
+    if not config.archive.enabled:
+        return None
+    args = DumpArchiveArgs(config=config.archive, namespace=namespace)
+    return DumpArchive("archive", args, opts)
 
 
 def _database(

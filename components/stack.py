@@ -22,6 +22,7 @@ from components.backend_config import (
 )
 from components.backups import BackupConfig
 from components.contract import Stage
+from components.dump_archive import ArchiveConfig
 from components.environment import EnvironmentConfig
 from components.external_config import ExternalConfig
 from components.generated_secrets import SecretsConfig
@@ -132,6 +133,7 @@ class StackConfig:
     postgres: PostgresConfig
     pool: PgBouncerConfig
     backup: BackupConfig
+    archive: ArchiveConfig
     recovery: RecoveryConfig
     dr: DrConfig
     sql_maintenance: MaintenanceConfig
