@@ -4,7 +4,7 @@ Leaves out the text of nginx's own configuration (nginx_file.py).
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
@@ -14,6 +14,14 @@ from components.security_headers import HeadersConfig
 from components.stack_config import refuse
 
 PATH = re.compile(r"/[A-Za-z0-9._~!&'()*+,=:@%/-]*")
+# As in a Host header without its port: a name, *.name, or an IPv4 address.
+HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+ANY_HOST = "*"
+# Measured as 40 KiB for a POST with 12 KiB of headers that waits for the application; TLS adds its
+# buffers. Each takes two connections, the client's and the application's.
+REQUEST_KIB = 64
+# Program, configuration, and the shared zones when they are full.
+FIXED_MIB = 56
 OWN_PATHS = ("/", "/api/", "/api/auth/", "/_next/static/", "/_next/image", "/nginx-health")
 OWN_TRIMMED = [path.rstrip("/") for path in OWN_PATHS]
 
@@ -54,6 +62,7 @@ class NginxConfig:
     image: str
     replicas: int
     workers: int
+    connections: int
     cpu_millis: int
     memory_mib: int
     scratch_mib: int
@@ -62,6 +71,7 @@ class NginxConfig:
     node_port: int
     service_annotations: dict[str, str]
     tls_secret: str
+    extra_hosts: tuple[str, ...]
     trusted_ranges: tuple[str, ...]
     admitted_ranges: tuple[str, ...]
     lockdown: bool
@@ -86,6 +96,7 @@ class NginxConfig:
             [
                 *unfixed("image", self.image),
                 *_sizes(self),
+                *_memory(self),
                 *_service(self),
                 *_keep_alive(self),
                 *_no_ranges("trusted_ranges", self.trusted_ranges),
@@ -94,6 +105,7 @@ class NginxConfig:
                 *_no_paths("closed_paths", self.closed_paths),
                 *_twice(self),
                 *_no_names(self),
+                *_no_hosts(self.extra_hosts),
             ]
         )
 
@@ -107,6 +119,7 @@ def _sizes(config: NginxConfig) -> list[str]:
     least = {
         "replicas": 2,
         "workers": 1,
+        "connections": 64,
         "cpu_millis": 1,
         "memory_mib": 32,
         "asset_cache_mib": 8,
@@ -129,6 +142,19 @@ def _sizes(config: NginxConfig) -> list[str]:
             "uploads, and a full one evicts the pod"
         )
     return problems
+
+
+def _memory(config: NginxConfig) -> list[str]:
+    """A pod that takes in more requests than fit is killed with all of them."""
+    requests = config.workers * config.connections // 2
+    needed = FIXED_MIB + -(-requests * REQUEST_KIB // 1024)
+    if config.memory_mib >= needed:
+        return []
+    return [
+        f"memory_mib is too small: got {config.memory_mib}, allowed {needed} or more for "
+        f"nginxWorkers {config.workers} x nginxConnections {config.connections}, which hold "
+        f"{requests} requests of {REQUEST_KIB} KiB; lower one of them, or raise nginxMemoryMib"
+    ]
 
 
 def _service(config: NginxConfig) -> list[str]:
@@ -220,6 +246,31 @@ def _no_names(config: NginxConfig) -> list[str]:
     return problems
 
 
+def _no_hosts(hosts: tuple[str, ...]) -> list[str]:
+    return [
+        f"extra_hosts has a malformed name: got {host!r}, allowed a host such as "
+        "shop.example.com or *.example.com without a port, an IPv4 address, or * for any"
+        for host in hosts
+        if host != ANY_HOST and not HOST.fullmatch(host)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Front:
+    """What stands before nginx, and the names that people know it by."""
+
+    hosts: tuple[str, ...]
+    """Whoever asks for another host gets 421; "*" is any."""
+    balancer_tls: bool = False
+    """Whether the Service's load balancer ends TLS; by default nginx does, or a proxy before it."""
+    cdn: bool = False
+    """Whether a CDN asks for people, and nobody else may; by default they ask themselves."""
+
+    @property
+    def answers_all(self) -> bool:
+        return ANY_HOST in self.hosts
+
+
 @dataclass(frozen=True, kw_only=True)
 class SharedSettings:
     """What nginx enforces and the application is told: one value for both."""
@@ -230,6 +281,8 @@ class SharedSettings:
     cors_origins: tuple[str, ...]
     form_targets: tuple[str, ...]
     """Origins of the sign-in providers."""
+    csp_sources: Mapping[str, tuple[str, ...]]
+    """What configured analytics need of the content security policy, by directive."""
     keep_alive_ms: int
     """After which the application closes an idle connection."""
     upload_max_size: int
@@ -249,6 +302,25 @@ PROVIDERS = {
     "GITHUB_CLIENT_ID": "https://github.com",
     "GOOGLE_CLIENT_ID": "https://accounts.google.com",
 }
+# Where their scripts come from and report to; pictures may come from any https address (HD-5).
+ANALYTICS = {
+    "GOOGLE_ANALYTICS_ID": {
+        "script-src": ("https://*.googletagmanager.com",),
+        "connect-src": (
+            "https://*.google-analytics.com",
+            "https://*.analytics.google.com",
+            "https://*.googletagmanager.com",
+        ),
+    },
+    "POSTHOG_KEY": {
+        "script-src": ("https://*.posthog.com",),
+        "connect-src": ("https://*.posthog.com",),
+    },
+    "VERCEL_ANALYTICS_ID": {
+        "script-src": ("https://va.vercel-scripts.com",),
+        "connect-src": ("https://vitals.vercel-insights.com",),
+    },
+}
 
 
 def shared_settings(
@@ -265,6 +337,7 @@ def shared_settings(
         deployment_version=deployment_version,
         cors_origins=cors_origins,
         form_targets=tuple(origin for name, origin in PROVIDERS.items() if plain(name)),
+        csp_sources=_sources_of_analytics(plain),
         keep_alive_ms=keep_alive_ms,
         upload_max_size=int(plain("UPLOAD_MAX_SIZE")),
         rate_limits=plain("API_RATE_LIMIT_ENABLED") == "true",
@@ -276,3 +349,11 @@ def shared_settings(
         maintenance=plain("MAINTENANCE_MODE") == "true",
         enhanced=plain("SECURITY_MODE") == "enhanced",
     )
+
+
+def _sources_of_analytics(plain: Callable[[str], str]) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name, sources in ANALYTICS.items():
+        if plain(name):
+            found |= {d: (*found.get(d, ()), *added) for d, added in sources.items()}
+    return found

@@ -8,15 +8,18 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from components.nginx_config import NginxConfig, SharedSettings
+from components.nginx_config import Front, NginxConfig, SharedSettings
 from components.security_headers import CspMode, content_security_policy, security_headers
 
 HTTP_PORT, HTTPS_PORT = 8080, 8443
 HEALTH_PATH = "/nginx-health"
 TLS_FOLDER = "/etc/nextstack/tls"
+CDN_FILE = "/etc/nextstack/cdn/secret.conf"
+CDN_HEADER = "X-Origin-Secret"
+"""What only the CDN and nginx know; else anybody could go round the CDN, and say who they are."""
 SCRATCH = "/tmp"
 """The only folder that nginx writes to."""
 
@@ -41,7 +44,9 @@ CORS_HEADERS = {
 HIDDEN = (*CORS_HEADERS, "Access-Control-Expose-Headers", "X-Powered-By", "X-XSS-Protection")
 
 
-def nginx_file(config: NginxConfig, shared: SharedSettings, app_host: str, app_port: int) -> str:
+def nginx_file(
+    config: NginxConfig, shared: SharedSettings, front: Front, app_host: str, app_port: int
+) -> str:
     """The whole file; `app_host` is a name that resolves to the application's pods."""
     return "\n".join(
         [
@@ -52,18 +57,18 @@ def nginx_file(config: NginxConfig, shared: SharedSettings, app_host: str, app_p
             "error_log stderr crit;",
             # An answer that streams for ever must not keep a replaced pod alive.
             f"worker_shutdown_timeout {config.page_timeout_s}s;",
-            _block("events", "worker_connections 4096;"),
+            _block("events", f"worker_connections {config.connections};"),
             _block(
                 "http",
                 _basics(config),
                 _upstream(config, app_host, app_port),
-                _clients(config, shared),
+                _clients(config, shared, front),
                 _log(shared),
                 _limits(config, shared),
                 _cors(shared),
                 _headers(config, shared),
                 _to_app(config, shared),
-                *_servers(config, shared),
+                *_servers(config, shared, front),
             ),
             "",
         ]
@@ -132,20 +137,45 @@ def _upstream(config: NginxConfig, app_host: str, app_port: int) -> str:
     return f"resolver {config.dns_server} valid={config.dns_valid_s}s;\n{servers}"
 
 
-def _clients(config: NginxConfig, shared: SharedSettings) -> str:
+def cdn_file(secrets: Iterable[str]) -> str:
+    """Who has one of `secrets` is the CDN: the current one, and while it changes the one before.
+
+    Two, because the CDN's own change takes minutes to reach all of its servers.
+    """
+    known = {"default": "0"} | {secret: "1" for secret in secrets}
+    variable = "$http_" + CDN_HEADER.lower().replace("-", "_")
+    # Longer than a bucket of the machine's cache line.
+    return "\n".join(["map_hash_bucket_size 256;", _map(variable, "$from_cdn", known), ""])
+
+
+def _clients(config: NginxConfig, shared: SharedSettings, front: Front) -> str:
     """Who asks, over which scheme: told by others only from the trusted ranges (WB-4)."""
     trusted = [f"set_real_ip_from {entry};" for entry in config.trusted_ranges]
     lines = [*trusted, "real_ip_header X-Forwarded-For;", "real_ip_recursive on;"]
+    if front.cdn:
+        # A CDN's addresses change without notice; its secret does not. Nobody else is answered, so
+        # the last address, which the CDN has added, is the client's whatever came before it.
+        trusted = [f"set_real_ip_from {entry};" for entry in ("0.0.0.0/0", "::/0")]
+        lines = [
+            f"include {CDN_FILE};",
+            *trusted,
+            "real_ip_header X-Forwarded-For;",
+            "real_ip_recursive off;",
+        ]
     told = _geo("$realip_remote_addr", "$proxy_trusted", config.trusted_ranges)
-    # A balancer that ends TLS without a header (layer 4) only forwards what came over HTTPS.
+    # A balancer that ends TLS and adds no header only forwards what came over HTTPS, or to a port
+    # of its own.
     default = "$scheme" if config.tls_secret or not shared.https else "https"
+    if front.balancer_tls:
+        default = "$port_scheme"
     scheme = _map(
         '"$proxy_trusted:$http_x_forwarded_proto"',
         "$public_scheme",
         {"default": default, "1:http": "http", "1:https": "https"},
     )
     admitted = _geo("$remote_addr", "$admitted", config.admitted_ranges)
-    return "\n".join([*(lines if trusted else []), told, scheme, admitted])
+    port = _map("$server_port", "$port_scheme", {"default": "http", str(HTTPS_PORT): "https"})
+    return "\n".join([*(lines if trusted else []), told, port, scheme, admitted])
 
 
 def _geo(source: str, target: str, ranges: tuple[str, ...]) -> str:
@@ -291,10 +321,17 @@ def _sent_headers(config: NginxConfig, shared: SharedSettings) -> dict[str, str]
         headers["Content-Security-Policy"] = content_security_policy(
             config.headers,
             https=shared.https,
-            form_targets=shared.form_targets,
-            styles=_style_hashes(MAINTENANCE_PAGE),
+            sources=_csp_sources(config, shared),
         )
     return headers
+
+
+def _csp_sources(config: NginxConfig, shared: SharedSettings) -> dict[str, tuple[str, ...]]:
+    """Chromium checks the redirects that follow a sign-in form too, hence its targets (HD-6)."""
+    sources = {**shared.csp_sources, "form-action": shared.form_targets}
+    if config.headers.csp_mode is CspMode.STRICT:
+        sources["style-src"] = _style_hashes(MAINTENANCE_PAGE)
+    return sources
 
 
 def _hide(headers: Mapping[str, str], *more: str) -> list[str]:
@@ -324,6 +361,7 @@ def _to_app(config: NginxConfig, shared: SharedSettings) -> str:
         # nginx compresses, so that the cache has one copy of each file.
         "Accept-Encoding": "",
         "Forwarded": "",
+        CDN_HEADER: "",
         "X-Forwarded-Port": "",
         # Old versions take it as a sign to skip the middleware (CVE-2025-29927).
         "X-Middleware-Subrequest": "",
@@ -369,23 +407,34 @@ def _to_app(config: NginxConfig, shared: SharedSettings) -> str:
     )
 
 
-def _servers(config: NginxConfig, shared: SharedSettings) -> list[str]:
-    if not config.tls_secret:
-        return [_site(config, shared, f"listen {HTTP_PORT};")]
+def _servers(config: NginxConfig, shared: SharedSettings, front: Front) -> list[str]:
+    # Whose TLS ends before nginx says so by the port that the load balancer chose.
+    secure = f"listen {HTTPS_PORT}{' ssl' if config.tls_secret else ''}"
+    if not (config.tls_secret or front.balancer_tls):
+        return [
+            _unknown_hosts(front, f"listen {HTTP_PORT}"),
+            _site(config, shared, front, f"listen {HTTP_PORT};"),
+        ]
     redirect = _block(
         "server",
         f"listen {HTTP_PORT};",
+        _names(front),
         _health(),
         _block("location /", "return 301 https://$host$request_uri;"),
     )
-    # A certificate named by a variable is read anew, so that a renewed one needs no restart.
-    folder = _map('""', "$tls_folder", {"default": TLS_FOLDER})
-    return [folder, redirect, _site(config, shared, _tls())]
+    return [
+        _tls() if config.tls_secret else "",
+        _unknown_hosts(front, f"listen {HTTP_PORT}", secure),
+        redirect,
+        _site(config, shared, front, f"{secure};"),
+    ]
 
 
 def _tls() -> str:
+    # A certificate named by a variable is read anew, so that a renewed one needs no restart.
+    folder = _map('""', "$tls_folder", {"default": TLS_FOLDER})
     return f"""\
-listen {HTTPS_PORT} ssl;
+{folder}
 http2 on;
 ssl_certificate $tls_folder/tls.crt;
 ssl_certificate_key $tls_folder/tls.key;
@@ -395,10 +444,28 @@ ssl_session_cache shared:tls:4m;
 ssl_session_timeout 1d;"""
 
 
-def _site(config: NginxConfig, shared: SharedSettings, listen: str) -> str:
+def _unknown_hosts(front: Front, *listen: str) -> str:
+    """Whoever asks for a host that is not ours is told so, and gets no link made of its name."""
+    if front.answers_all:
+        return ""
+    return _block(
+        "server",
+        *(f"{address} default_server;" for address in listen),
+        _health(),
+        _block("location /", "return 421;"),
+    )
+
+
+def _names(front: Front) -> str:
+    return "" if front.answers_all else f"server_name {' '.join(front.hosts)};"
+
+
+def _site(config: NginxConfig, shared: SharedSettings, front: Front, listen: str) -> str:
     return _block(
         "server",
         listen,
+        _names(front),
+        _only_the_cdn() if front.cdn else "",
         _gate(config, shared),
         # To HTTPS, where a balancer that ends TLS says that a request came without.
         _if("$public_scheme = http", "return 301 https://$host$request_uri;")
@@ -409,11 +476,16 @@ def _site(config: NginxConfig, shared: SharedSettings, listen: str) -> str:
         _health(),
         *(block for path in config.closed_paths for block in _closed(path)),
         *(block for p in config.websocket_paths for block in _websocket(config, shared, p)),
-        _assets(config, shared),
+        _assets(config, shared, front),
         _images(),
         *_api(config, shared),
         _block("location /", "proxy_pass http://app;"),
     )
+
+
+def _only_the_cdn() -> str:
+    others = _if(f'$round_it !~ "^1|^0{HEALTH_PATH}$"', "return 403;")
+    return f'set $round_it "$from_cdn$uri";\n{others}'
 
 
 def _if(condition: str, action: str) -> str:
@@ -467,7 +539,7 @@ def _websocket(config: NginxConfig, shared: SharedSettings, path: str) -> list[s
     return [_block(f"location = {path}", *body)]
 
 
-def _assets(config: NginxConfig, shared: SharedSettings) -> str:
+def _assets(config: NginxConfig, shared: SharedSettings, front: Front) -> str:
     """Files whose names change with their content, of the new build and the one before (WB-8).
 
     A pod that lacks a file is of the other build, so the next pod is asked, until all have been.
@@ -475,6 +547,8 @@ def _assets(config: NginxConfig, shared: SharedSettings) -> str:
     return _block(
         "location /_next/static/",
         *_cached("$uri $arg_dpl"),
+        # The CDN compresses, with brotli too, but only what is not compressed yet (WB-9).
+        "gzip off;" if front.cdn else "",
         "proxy_cache_valid 200 30d;",
         "proxy_ignore_headers Cache-Control Expires Set-Cookie Vary X-Accel-Expires;",
         "proxy_cache_use_stale error timeout updating http_404 http_500 http_502 http_503;",

@@ -4,6 +4,7 @@ Leaves out how nginx sends them, and what differs with each request.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -73,20 +74,15 @@ class HeadersConfig:
 
 
 def content_security_policy(
-    config: HeadersConfig, *, https: bool, form_targets: tuple[str, ...], styles: tuple[str, ...]
+    config: HeadersConfig, *, https: bool, sources: Mapping[str, tuple[str, ...]]
 ) -> str:
-    """The policy's value; `styles` are the hashes of the inline style sheets that nginx sends.
-
-    `form_targets` are the origins that a form may lead to: Chromium checks the redirects that
-    follow a sign-in form too (HD-6).
-    """
-    added = {directive: sources.split(" ") for directive, sources in config.csp_additions.items()}
-    added["form-action"] = [*added.get("form-action", []), *form_targets]
-    if config.csp_mode is CspMode.STRICT:
-        added["style-src"] = [*added.get("style-src", []), *styles]
+    """The policy's value; `sources` are those that the stack needs, by directive (HD-6)."""
+    added = {directive: given.split(" ") for directive, given in config.csp_additions.items()}
+    for directive, needed in sources.items():
+        added[directive] = [*added.get(directive, []), *needed]
     parts = [
-        f"{directive} {_sources(config.csp_mode, sources, added.get(directive, []))}"
-        for directive, sources in POLICY.items()
+        f"{directive} {_sources(config.csp_mode, base, added.get(directive, []))}"
+        for directive, base in POLICY.items()
     ]
     # Over plain http it would send the browser to a port where nobody listens.
     return "; ".join([*parts, *(["upgrade-insecure-requests"] if https else [])])

@@ -66,6 +66,7 @@ def make_site(
             namespace=namespace,
             app_host=web.host,
             app_port=web.port,
+            domain=site.domain.partition(":")[0],
         ),
         # Not after the application: its switches (maintenance, limits) must not wait for pods.
         opts,

@@ -26,14 +26,23 @@ from pathlib import Path
 from typing import Any
 
 from components.certificates import server_certificate
-from components.nginx_config import NginxConfig, SharedSettings
-from components.nginx_file import HTTP_PORT, HTTPS_PORT, SCRATCH, TLS_FOLDER, nginx_file
+from components.nginx_config import Front, NginxConfig, SharedSettings
+from components.nginx_file import (
+    CDN_FILE,
+    HTTP_PORT,
+    HTTPS_PORT,
+    SCRATCH,
+    TLS_FOLDER,
+    cdn_file,
+    nginx_file,
+)
 from local import image_archive
 from local.images import cache_folder
 
 OLDEST = (1, 30)
 NOBODY = 65534
 HOST = "127.0.0.1"
+CDN_SECRETS = ("k" * 64, "old" + "k" * 61)
 
 
 def find_nginx() -> list[str] | None:
@@ -111,6 +120,9 @@ def _handler(pod: Pod) -> type[BaseHTTPRequestHandler]:
             path = self.path.split("?")[0]
             if path == "/stream" or path == "/api/events":
                 self._stream("text/event-stream" if path == "/api/events" else "text/html")
+            elif path == "/slow":
+                time.sleep(8)
+                self._send(200, b"late")
             elif path == "/api/break":
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
@@ -202,8 +214,9 @@ class Lab:
         method: str = "GET",
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
+        port: int = 0,
     ) -> "Answer":
-        connection = HTTPConnection(HOST, self.port, timeout=20)
+        connection = HTTPConnection(HOST, port or self.port, timeout=20)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()
@@ -211,11 +224,11 @@ class Lab:
         finally:
             connection.close()
 
-    def ask_tls(self, path: str) -> "Answer":
+    def ask_tls(self, path: str, headers: dict[str, str] | None = None) -> "Answer":
         context = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
         context.check_hostname = False
         connection = HTTPSConnection(HOST, self.tls_port, timeout=20, context=context)
-        connection.request("GET", path)
+        connection.request("GET", path, headers=headers or {})
         response = connection.getresponse()
         answer = Answer(response.status, response.getheaders(), response.read())
         connection.close()
@@ -230,6 +243,15 @@ class Lab:
                 while part := connection.recv(65536):
                     parts.append(part)
             return b"".join(parts)
+
+    def memory_kib(self) -> int:
+        """What the worker holds, shared zones left out."""
+        pid = (self.folder / "nginx.pid").read_text().strip()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        # The others look after the cache.
+        [worker] = [c for c in children if b"worker" in Path(f"/proc/{c}/cmdline").read_bytes()]
+        status = Path(f"/proc/{worker}/status").read_text()
+        return int(re.findall(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)[0])
 
     def log(self) -> list[dict[str, Any]]:
         """The access log; fails if a line is not JSON."""
@@ -269,7 +291,11 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: list[str], config: NginxConfig, shared: SharedSettings, builds: tuple[str, ...]
+    command: list[str],
+    config: NginxConfig,
+    shared: SharedSettings,
+    front: Front,
+    builds: tuple[str, ...],
 ) -> Generator[Lab]:
     """A lab with one pod for each of `builds`; nginx runs as nobody where the tests are root."""
     names, port, tls_port, app_port = Names(), free_port(), free_port(), free_port()
@@ -282,15 +308,18 @@ def running(
         pod.start(app_port)
     names.addresses = [pod.address for pod in pods]
     text = (
-        nginx_file(config, shared, "web-pods.lab.svc", app_port)
+        nginx_file(config, shared, front, "web-pods.lab.svc", app_port)
         .replace(f" {SCRATCH}/", f" {folder}/")
         .replace("/dev/stdout", f"{folder}/access.log")
-        .replace(f"listen {HTTP_PORT};", f"listen {HOST}:{port};")
-        .replace(f"listen {HTTPS_PORT} ssl;", f"listen {HOST}:{tls_port} ssl;")
+        .replace(f"listen {HTTP_PORT}", f"listen {HOST}:{port}")
+        .replace(f"listen {HTTPS_PORT}", f"listen {HOST}:{tls_port}")
+        .replace(f'"{HTTPS_PORT}"', f'"{tls_port}"')
         .replace(TLS_FOLDER, str(folder))
+        .replace(CDN_FILE, f"{folder}/cdn.conf")
         .replace(f"resolver {config.dns_server}", f"resolver {HOST}:{names.port}")
     )
     (folder / "nginx.conf").write_text(text)
+    (folder / "cdn.conf").write_text(cdn_file(CDN_SECRETS))
     certificate = server_certificate(base64.b64encode(b"0" * 32).decode(), ["localhost"])
     (folder / "ca.crt").write_text(certificate.ca)
     (folder / "tls.crt").write_text(certificate.certificate)
@@ -321,7 +350,7 @@ def _wait_until_up(lab: Lab, process: subprocess.Popen[bytes]) -> None:
     while process.poll() is None and time.monotonic() < deadline:
         # The application's own status says that its name has been resolved too.
         with suppress(OSError):
-            if lab.ask("/ready-to-test").status in (200, 301, 403, 503):
+            if lab.ask("/ready-to-test").status in (200, 301, 403, 421, 503):
                 return
         time.sleep(0.05)
     raise RuntimeError(f"nginx did not start: {(lab.folder / 'error.log').read_text()}")

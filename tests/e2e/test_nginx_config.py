@@ -11,9 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from nginx_lab import Lab, find_nginx, running
+from nginx_lab import CDN_SECRETS, Lab, find_nginx, running
 
-from components.nginx_config import NginxConfig, SharedSettings, shared_settings
+from components.nginx_config import (
+    REQUEST_KIB,
+    Front,
+    NginxConfig,
+    SharedSettings,
+    shared_settings,
+)
 from components.security_headers import CspMode
 from tests.unit.conftest import knobs
 
@@ -30,6 +36,8 @@ DEFAULTS = {
     "SECURITY_MODE": "standard",
     "UPLOAD_MAX_SIZE": "1000000",
 }
+ANYBODY = Front(hosts=("*",))
+"""For tests of what has nothing to do with hosts."""
 CORS = "http://localhost:3000"
 FIXED = {
     "X-Frame-Options": "DENY",
@@ -66,6 +74,7 @@ def start() -> Start:
     @contextmanager
     def started(
         settings: SharedSettings | None = None,
+        front: Front = ANYBODY,
         builds: tuple[str, ...] = ("old", "old", "new"),
         headers: dict[str, Any] | None = None,
         rate: dict[str, Any] | None = None,
@@ -78,7 +87,7 @@ def start() -> Start:
             rate=replace(base.rate, **(rate or {})),
             **changes,
         )
-        with running(command, config, settings or shared(), builds) as lab:
+        with running(command, config, settings or shared(), front, builds) as lab:
             yield lab
 
     return started
@@ -158,6 +167,119 @@ def test_tls_ends_at_nginx_where_a_certificate_is_given(start: Start) -> None:
     assert secure.one("Strict-Transport-Security") == "max-age=31536000; includeSubDomains"
     assert (plain.status, plain.one("Location")) == (301, "https://example.com/a")
     assert plain.all("Strict-Transport-Security") == []
+
+
+def test_tls_that_ends_at_the_load_balancer_has_a_port_of_its_own(start: Start) -> None:
+    """WB-2, HD-4: what came to port 80 is sent to HTTPS, but for the health check."""
+    ours = Front(hosts=("example.com",), balancer_tls=True)
+    host = {"Host": "example.com"}
+    with start(shared(https=True), front=ours) as lab:
+        secure = lab.ask("/", headers=host, port=lab.tls_port)
+        plain = lab.ask("/a?b=c", headers=host)
+        pretended = lab.ask("/", headers=host | {"X-Forwarded-Proto": "https"})
+        assert lab.ask("/nginx-health").status == 200
+    assert (secure.status, secure.json["headers"]["x-forwarded-proto"]) == (200, "https")
+    assert secure.one("Strict-Transport-Security") == "max-age=31536000; includeSubDomains"
+    assert (plain.status, plain.one("Location")) == (301, "https://example.com/a?b=c")
+    assert plain.all("Strict-Transport-Security") == []
+    assert pretended.status == 301
+
+
+@pytest.mark.parametrize("tls", ["nobody", "balancer", "nginx"])
+def test_other_hosts_are_not_served(start: Start, tls: str) -> None:
+    """WB-4: no link, cookie or redirect is made of a host that somebody invents."""
+    front = Front(hosts=("example.com", "*.shop.example"), balancer_tls=tls == "balancer")
+    secret = "site-tls" if tls == "nginx" else ""
+    with start(shared(https=tls != "nobody"), front=front, tls_secret=secret) as lab:
+
+        def ask(host: str) -> int:
+            headers = {"Host": host}
+            if tls == "nginx":
+                return lab.ask_tls("/", headers).status
+            port = lab.tls_port if tls == "balancer" else lab.port
+            return lab.ask("/", headers=headers, port=port).status
+
+        for host in ("example.com", "EXAMPLE.com:8080", "a.shop.example"):
+            assert ask(host) == 200, host
+        for host in ("example.com.evil.org", "www.example.com", "127.0.0.1", "shop.example"):
+            assert ask(host) == 421, host
+        other = lab.ask("/", headers={"Host": "evil.org"})
+        assert lab.raw(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 421 ")
+        assert lab.ask("/nginx-health", headers={"Host": "10.0.0.1"}).status == 200
+        served = [r for pod in lab.pods for r in pod.requests if "evil" in r["headers"]["host"]]
+    assert (other.status, other.all("Location"), served) == (421, [], [])
+    assert other.all("X-Content-Type-Options") == ["nosniff"]
+
+
+CDN = Front(hosts=("*",), balancer_tls=True, cdn=True)
+
+
+def test_nobody_goes_round_the_cdn(start: Start) -> None:
+    """DT-3: with the secret of today or of before; not without, nor with another."""
+    with start(shared(https=True), front=CDN) as lab:
+
+        def ask(path: str, headers: dict[str, str]) -> int:
+            return lab.ask(path, headers=headers, port=lab.tls_port).status
+
+        for secret in CDN_SECRETS:
+            assert ask("/", {"X-Origin-Secret": secret}) == 200
+        for headers in ({}, {"X-Origin-Secret": "1"}, {"X-Origin-Secret": ""}):
+            assert ask("/", headers) == 403
+            assert ask("/_next/static/old.js", headers) == 403
+        assert ask("/nginx-health", {}) == 200
+        told = [r["headers"] for pod in lab.pods for r in pod.asked("/")]
+    assert not [headers for headers in told if "x-origin-secret" in headers]
+
+
+def test_clients_of_the_cdn_have_their_own_addresses(start: Start) -> None:
+    """WB-4: the address that the CDN adds, whatever the client put before it."""
+    key = {"X-Origin-Secret": CDN_SECRETS[0]}
+    forged = key | {"X-Forwarded-For": "6.6.6.6, 203.0.113.7"}
+    with start(shared(https=True), front=CDN) as lab:
+        answer = lab.ask("/", headers=forged, port=lab.tls_port)
+        assert lab.log()[-1]["client"] == "203.0.113.7"
+    assert answer.json["headers"]["x-real-ip"] == "203.0.113.7"
+    assert answer.json["headers"]["x-forwarded-for"] == "203.0.113.7"
+    assert answer.json["headers"]["x-forwarded-proto"] == "https"
+
+
+def test_files_are_compressed_by_the_cdn_and_pages_by_nginx(start: Start) -> None:
+    """WB-9: a CDN does not compress with brotli what is compressed already."""
+    headers = {"X-Origin-Secret": CDN_SECRETS[0], "Accept-Encoding": "gzip, br", "Via": "1.1 cdn"}
+    with start(shared(https=True), front=CDN) as lab:
+        page = lab.ask("/", headers=headers, port=lab.tls_port)
+        file = lab.ask("/_next/static/old.js", headers=headers, port=lab.tls_port)
+    assert page.all("Content-Encoding") == ["gzip"]
+    assert file.status == 200
+    assert file.all("Content-Encoding") == []
+
+
+def test_the_memory_limit_holds_the_connections(start: Start) -> None:
+    """A request that waits takes less than what nginxMemoryMib is checked with."""
+    count = 150
+    with start(shared(rate_limits=False), workers=1) as lab:
+        before = lab.memory_kib()
+        body = b"x" * 20_000
+        request = (
+            b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n"
+            + b"Cookie: "
+            + b"c" * 12_000
+            + b"\r\n\r\n"
+            + body
+        )
+        waiting: list[socket.socket] = []
+        for _ in range(count):
+            waiting.append(socket.create_connection(("127.0.0.1", lab.port)))
+            waiting[-1].sendall(request)
+            time.sleep(0.01)  # a pod of the lab keeps five connections waiting
+        deadline = time.monotonic() + 20
+        while sum(len(pod.asked("/slow")) for pod in lab.pods) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        each = (lab.memory_kib() - before) / count
+        for connection in waiting:
+            connection.close()
+    assert 1 < each < REQUEST_KIB
 
 
 def statuses(lab: Lab, path: str, count: int) -> list[int]:

@@ -13,7 +13,7 @@ from conftest import STACKS, deploy, deploy_stack, knobs
 
 from components.environment import EnvironmentConfig
 from components.nginx import Nginx, NginxArgs
-from components.nginx_config import NginxConfig, SharedSettings, shared_settings
+from components.nginx_config import Front, NginxConfig, SharedSettings, shared_settings
 from components.nginx_file import MAINTENANCE_PAGE, nginx_file
 from components.security_headers import (
     CspMode,
@@ -24,6 +24,9 @@ from components.security_headers import (
 from offline.recorder import Graph
 
 HASH = "'sha256-x'"
+OURS = Front(hosts=("shop.example",))
+ARN = "arn:aws:acm:us-east-1:123456789012:certificate/1"
+AWS = "service.beta.kubernetes.io/aws-load-balancer-"
 
 
 def config(stack: str = "dev", **changes: Any) -> NginxConfig:
@@ -42,17 +45,31 @@ def shared(stack: str = "dev", https: bool = False, **changes: Any) -> SharedSet
     return replace(settings, **changes)
 
 
-def text(stack: str = "dev", settings: SharedSettings | None = None, **changes: Any) -> str:
-    return nginx_file(config(stack, **changes), settings or shared(stack), "web-pods.a.svc", 3000)
+def text(
+    stack: str = "dev",
+    settings: SharedSettings | None = None,
+    front: Front = OURS,
+    **changes: Any,
+) -> str:
+    settings = settings or shared(stack)
+    return nginx_file(config(stack, **changes), settings, front, "web-pods.a.svc", 3000)
 
 
-def run(settings: SharedSettings | None = None, **changes: Any) -> Graph:
+def run(
+    settings: SharedSettings | None = None,
+    certificate_arn: str | None = None,
+    cdn_secrets: tuple[str, ...] = (),
+    **changes: Any,
+) -> Graph:
     args = NginxArgs(
         config=config(**changes),
         shared=settings or shared(),
         namespace="shop",
         app_host="web-pods.shop.svc",
         app_port=3000,
+        domain="shop.example",
+        certificate_arn=certificate_arn,
+        cdn_secrets=cdn_secrets,
     )
     return deploy(lambda: Nginx("nginx", args))
 
@@ -109,7 +126,11 @@ def test_pods_read_the_generated_file() -> None:
     file = graph.one("ConfigMap")
     assert "name" not in file.inputs["metadata"]
     assert file.inputs["data"]["nginx.conf"] == nginx_file(
-        config(), shared(), "web-pods.shop.svc", 3000
+        config(),
+        shared(),
+        Front(hosts=("shop.example", *config().extra_hosts)),
+        "web-pods.shop.svc",
+        3000,
     )
     assert file.urn in graph.one("Deployment").depends_on
 
@@ -152,6 +173,55 @@ def test_a_certificate_opens_the_port_for_https() -> None:
     assert [port["port"] for port in opened] == [8080, 8443]
     file = graph.one("ConfigMap").inputs["data"]["nginx.conf"]
     assert "ssl_protocols TLSv1.2 TLSv1.3;" in lines(file)
+
+
+def test_a_load_balancer_on_aws_ends_tls() -> None:
+    """WB-1, WB-2, WB-4."""
+    chosen: dict[str, Any] = {"service_type": "LoadBalancer", "node_port": 0}
+    graph = run(shared(https=True), certificate_arn=ARN, **chosen)
+    service = graph.one("Service").inputs
+    assert service["metadata"]["annotations"] == {
+        f"{AWS}type": "nlb",
+        f"{AWS}internal": "false",
+        f"{AWS}cross-zone-load-balancing-enabled": "true",
+        f"{AWS}ssl-cert": ARN,
+        f"{AWS}ssl-ports": "https",
+        f"{AWS}ssl-negotiation-policy": "ELBSecurityPolicy-TLS13-1-2-Res-2021-06",
+        f"{AWS}backend-protocol": "tcp",
+        f"{AWS}target-group-attributes": "preserve_client_ip.enabled=true",
+    }
+    assert service["spec"]["ports"] == [
+        {"name": "http", "port": 80, "targetPort": 8080},
+        {"name": "https", "port": 443, "targetPort": 8443},
+    ]
+    assert service["spec"]["externalTrafficPolicy"] == "Local"
+    file = graph.one("ConfigMap").inputs["data"]["nginx.conf"]
+    assert "listen 8443;" in lines(file)
+    assert "ssl_certificate" not in file
+    ours = run(shared(https=True), certificate_arn=ARN, service_annotations={f"{AWS}type": "x"})
+    assert ours.one("Service").inputs["metadata"]["annotations"][f"{AWS}type"] == "x"
+
+
+def test_the_secret_of_the_cdn_is_in_a_secret() -> None:
+    """DT-3, SC-3."""
+    graph = run(shared(https=True), certificate_arn=ARN, cdn_secrets=("k1", "k2"))
+    assert graph.one("Secret").inputs["stringData"] == {
+        "secret.conf": "map_hash_bucket_size 256;\nmap $http_x_origin_secret $from_cdn {\n"
+        '    "default" "0";\n    "k1" "1";\n    "k2" "1";\n}\n'
+    }
+    assert "k1" not in graph.one("ConfigMap").inputs["data"]["nginx.conf"]
+    [volume] = [v for v in pod(graph)["volumes"] if v["name"] == "cdn"]
+    assert volume["secret"] == {"secretName": "nginx-cdn", "defaultMode": 0o440}
+    [mount] = [m for m in pod(graph)["containers"][0]["volumeMounts"] if m["name"] == "cdn"]
+    assert mount["mountPath"] == "/etc/nextstack/cdn"
+
+
+def test_only_our_hosts_are_served() -> None:
+    """WB-4."""
+    own = lines(text("production", front=Front(hosts=("a.example", "*.b.example"))))
+    assert "server_name a.example *.b.example;" in own
+    assert "return 421;" in own
+    assert "421" not in text(front=Front(hosts=("a.example", "*")))
 
 
 def test_pods_reach_the_application_only() -> None:
@@ -242,7 +312,10 @@ HD_5 = (
 
 def policy(https: bool = False, targets: tuple[str, ...] = (), **changes: Any) -> str:
     headers = replace(knobs(HeadersConfig, "nginxHeaders"), **changes)
-    return content_security_policy(headers, https=https, form_targets=targets, styles=(HASH,))
+    sources = {"form-action": targets}
+    if headers.csp_mode is CspMode.STRICT:
+        sources["style-src"] = (HASH,)
+    return content_security_policy(headers, https=https, sources=sources)
 
 
 def test_the_content_security_policy() -> None:
@@ -295,6 +368,34 @@ def test_sign_in_providers_may_take_forms(given: dict[str, str], targets: tuple[
     assert settings.form_targets == targets
 
 
+@pytest.mark.parametrize(
+    ("name", "script", "reports"),
+    [
+        ("GOOGLE_ANALYTICS_ID", "https://*.googletagmanager.com", "https://*.google-analytics.com"),
+        ("POSTHOG_KEY", "https://*.posthog.com", "https://*.posthog.com"),
+        (
+            "VERCEL_ANALYTICS_ID",
+            "https://va.vercel-scripts.com",
+            "https://vitals.vercel-insights.com",
+        ),
+    ],
+)
+def test_configured_analytics_are_in_the_policy(name: str, script: str, reports: str) -> None:
+    """Section 10: their hosts must be in the CSP lists; without them nobody else's are (S-18)."""
+    plain = knobs(EnvironmentConfig, "").plain
+    settings = shared_settings(
+        lambda key: "an-id" if key == name else plain(key),
+        https=False,
+        deployment_version="1",
+        cors_origins=(),
+        keep_alive_ms=75_000,
+    )
+    file = text(settings=settings)
+    assert re.search(rf"script-src [^;]*{re.escape(script)}", file)
+    assert re.search(rf"connect-src [^;]*{re.escape(reports)}", file)
+    assert script not in text()
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"image": "nginx:1.30"}, "nginxImage is not fixed: got 'nginx:1.30'"),
     ({"replicas": 1}, "nginxReplicas is too small: got 1, allowed 2 or more"),
@@ -327,6 +428,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"dns_server": "a;b"}, "nginxDnsServer is malformed: got 'a;b'"),
     ({"cluster_domain": ""}, "nginxClusterDomain is malformed"),
     ({"tls_secret": "My Secret"}, "nginxTlsSecret is malformed"),
+    ({"connections": 63}, "nginxConnections is too small: got 63, allowed 64 or more"),
+    ({"memory_mib": 119}, "nginxMemoryMib is too small: got 119, allowed 120 or more for"),
+    ({"connections": 4096}, "nginxMemoryMib is too small: got 128, allowed 312 or more for"),
+    ({"extra_hosts": ["a.example:80"]}, "nginxExtraHosts has a malformed name: got 'a.example:80'"),
+    ({"extra_hosts": ["A.example"]}, "nginxExtraHosts has a malformed name"),
+    ({"extra_hosts": ["~^a"]}, "nginxExtraHosts has a malformed name"),
+    ({"extra_hosts": ["a.*"]}, "nginxExtraHosts has a malformed name"),
+    ({"extra_hosts": [""]}, "nginxExtraHosts has a malformed name: got ''"),
 ]
 REFUSED_HEADERS: list[tuple[dict[str, Any], str]] = [
     ({"csp_mode": "loose"}, "nginxHeadersCspMode is not allowed: got 'loose', allowed compat"),
@@ -360,6 +469,19 @@ def test_bad_values_are_refused_with_what_is_allowed(
     with pytest.raises(ValueError, match="configuration has") as refused:
         config(**{prefix + name: value for name, value in changes.items()})
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"memory_mib": 120},
+        {"connections": 64, "memory_mib": 60},
+        {"extra_hosts": ["*"]},
+        {"extra_hosts": ["*.a.example", "a", "10.0.0.1"]},
+    ],
+)
+def test_values_at_their_limits_are_accepted(changes: dict[str, Any]) -> None:
+    assert config(**changes)
 
 
 @pytest.mark.parametrize(
