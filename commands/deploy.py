@@ -67,7 +67,7 @@ def change_release(stack_name: str, kubeconfig: Path | None, given: Mapping[str,
     if setting(stack_name, "protectData") != "false":
         engine = pulumi_only(stack_name, kubeconfig)
         engine.write(given)
-        console.print(f"Pulumi.{stack_name}.yaml says so now; commit it", soft_wrap=True)
+        console.print(f"Pulumi.{stack_name}.yaml says so now, without migrations: commit it")
         engine.up({})
         return
     engine = choose_engine(stack_name, running_cluster(stack_name, kubeconfig))

@@ -4,6 +4,7 @@ Leaves the committed stack file as it is: a dev stack's copy with the overrides 
 in the state folder. Protected stacks take no overrides here; their file is all there is.
 """
 
+import json
 import os
 import re
 import secrets
@@ -193,7 +194,7 @@ class PulumiEngine:
             return {}
         committed, used = _read(ROOT / self._copy.name), _read(self._copy)
         return {
-            key.removeprefix(PREFIX): value
+            key.removeprefix(PREFIX): value if isinstance(value, str) else json.dumps(value)
             for key, value in used["config"].items()
             if committed["config"].get(key) != value
         }
@@ -203,7 +204,7 @@ class PulumiEngine:
         if not self._is_own:
             return None
         settings = _read(ROOT / self._copy.name)
-        settings["config"] |= {f"{PREFIX}{key}": value for key, value in overrides.items()}
+        settings["config"] |= {f"{PREFIX}{k}": _typed(k, v) for k, v in overrides.items()}
         if self._copy.exists():
             settings = _read(self._copy) | settings
         self._copy.parent.mkdir(parents=True, exist_ok=True)
@@ -236,6 +237,12 @@ class _Progress:
         if event.diagnostic_event and event.diagnostic_event.severity == "error":
             console.print(plain_text(event.diagnostic_event.message), markup=False)
         self._shown.update(detail=", ".join(list(self._open.values())[:3]))
+
+
+def _typed(key: str, value: str) -> Any:
+    """The value as the key's type asks for it: the engine refuses a list that is a text."""
+    is_text = PROJECT["config"][key]["type"] == "string"
+    return value if is_text else json.loads(value)
 
 
 def plain_text(message: str) -> str:

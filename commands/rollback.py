@@ -45,6 +45,9 @@ def rollback(
     to: Annotated[
         str, typer.Option(help="Version, image or digest; by default the release before.")
     ] = "",
+    from_: Annotated[
+        str, typer.Option("--from", help="Version that has to run now; otherwise nothing is done.")
+    ] = "",
     reason: Annotated[str, typer.Option(help="Why, for the team and the status page.")] = "by hand",
     stack: Stack = "dev",
     kubeconfig: Kubeconfig = None,
@@ -55,7 +58,15 @@ def rollback(
     """Run the earlier release again, test it and tell the team; exit code 1 if it is not well."""
     from dataclasses import asdict
 
-    done = roll_back(stack, kubeconfig, to=to, reason=reason, paths=path or [], settle_s=settle)
+    done = roll_back(
+        stack,
+        kubeconfig,
+        to=to,
+        from_=from_,
+        reason=reason,
+        paths=path or [],
+        settle_s=settle,
+    )
     if as_json:
         print(json.dumps(asdict(done), indent=2))
     if done.problems:
@@ -67,6 +78,7 @@ def roll_back(
     kubeconfig: Path | None,
     *,
     to: str,
+    from_: str,
     reason: str,
     paths: list[str],
     settle_s: float,
@@ -80,6 +92,8 @@ def roll_back(
     api = deploy.connect(stack, deploy.running_cluster(stack, kubeconfig))
     namespace = deploy.setting(stack, "namespace")
     known = release.releases(api, namespace)
+    if from_ not in ("", known.running.version):
+        raise RuntimeError(f"there is nothing to take back: {known.running.version} runs")
     target = known.target(to)
     console.print(f"back from {known.running.words} to {target.words}: {reason}", markup=False)
     given = {"image": target.image, "deploymentVersion": target.version} | NO_MIGRATION

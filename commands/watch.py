@@ -139,16 +139,16 @@ def _place(stack: str, kubeconfig: Path | None) -> Place:
 
 
 def _take_back(place: Place, reason: str, paths: list[str], settle_s: float) -> Done:
-    from commands.release import releases
-
-    running = releases(place.api, place.namespace).running
-    if not running.is_same(place.release):
-        raise RuntimeError(
-            f"{place.release.version} is not taken back, because {running.version} runs by now"
-        )
+    """Unless another release has come in between."""
     try:
         return roll_back(
-            place.stack, place.kubeconfig, to="", reason=reason, paths=paths, settle_s=settle_s
+            place.stack,
+            place.kubeconfig,
+            to="",
+            from_=place.release.version,
+            reason=reason,
+            paths=paths,
+            settle_s=settle_s,
         )
     except ValueError as error:  # nothing to go back to: no wrong usage, but the end of the plan
         raise RuntimeError(str(error)) from error
