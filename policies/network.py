@@ -68,7 +68,7 @@ def namespace_enforces_pod_security(resource: Resource, context: Context) -> Ite
     Severity.HIGH,
     "CIS Kubernetes 5.7.1",
     "CIS Kubernetes 5.7.4",
-    types=r"kubernetes:(?!core/v1:Namespace$).*",
+    types=r"kubernetes:(?!core/v1:Namespace$|storage.k8s.io/v1:StorageClass$).*",
     fix="set metadata.namespace to the stack's own namespace",
 )
 def own_namespace(resource: Resource, context: Context) -> Iterator[str]:

@@ -108,7 +108,7 @@ def test_every_kubernetes_object_lives_in_the_stacks_namespace(graph: Graph) -> 
     """AP-10."""
     name = graph.one("Namespace", "namespace-namespace").inputs["metadata"]["name"]
     for r in owned(graph):
-        if r.type.startswith("kubernetes:") and not r.type.endswith(":Namespace"):
+        if r.type.startswith("kubernetes:") and not r.type.endswith((":Namespace", ":StorageClass")):
             assert r.inputs["metadata"]["namespace"] == name, r.name
 
 
