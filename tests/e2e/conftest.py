@@ -122,6 +122,12 @@ def nextstack(*arguments: str, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
+def drill(*arguments: str) -> dict[str, Any]:
+    """Figures of `nextstack bench`."""
+    command = [sys.executable, "-m", "drills", *arguments, "--json"]
+    return json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
+
+
 def eventually(
     what: str, done: Callable[[], bool], timeout_s: float = 60, pause_s: float = 0.5
 ) -> float:

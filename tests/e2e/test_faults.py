@@ -4,19 +4,13 @@ import json
 import subprocess
 import sys
 import time
-from typing import Any
 
 import httpx
-from conftest import SITE, Stack, eventually, nextstack
+from conftest import SITE, Stack, drill, eventually, nextstack
 
 from components.backups import BACKUPS
 from components.sql_job import GID, UID
 from offline.recorder import ROOT
-
-
-def drill(*arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "drills", *arguments, "--json"]
-    return json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def create(title: str) -> bool:
