@@ -11,6 +11,7 @@ import typer
 
 from commands.backup import backup, verify
 from commands.bench import SETTINGS, bench
+from commands.cost import cost
 from commands.doctor import doctor
 from commands.down import down
 from commands.env import env
@@ -34,7 +35,7 @@ app = typer.Typer(
     help="Everything a Next.js application needs, on your own infrastructure.",
 )
 for command in (
-    *(up, down, preview, render, graph, status, logs, env, doctor),
+    *(up, down, preview, render, graph, cost, status, logs, env, doctor),
     *(smoke, watch, rollback, backup, verify, test),
 ):
     app.command()(command)
