@@ -20,6 +20,7 @@ import pulumi
 import yaml
 from pulumi.runtime import mocks, rpc, stack
 from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import SETTINGS
 
 from components import stack_config
 
@@ -231,11 +232,12 @@ def record(
     """
     recorder = Recorder(provider)
 
-    def run() -> None:
+    async def run() -> None:
         program()
         root = pulumi.runtime.get_root_resource()
         assert isinstance(root, stack.Stack)
         root.register_outputs(root.outputs)
+        await _settled()
 
     async def main() -> None:
         logger = logging.getLogger("nextstack.quiet") if quiet else None
@@ -248,6 +250,22 @@ def record(
     with _without_collector():
         asyncio.run(main())
     return recorder.graph
+
+
+async def _settled() -> None:
+    """Waits for all registrations and outputs at once.
+
+    The SDK goes on as soon as one output is known, and then looks at all others again.
+    """
+    settings = cast(Any, SETTINGS)  # its attributes are those of the running program
+    while True:
+        await stack.wait_for_rpcs(await_all_outstanding_tasks=False)
+        with settings.lock:
+            pending: list[asyncio.Task[Any]] = list(settings.outputs)
+            settings.outputs.clear()
+        if not pending:
+            return
+        await asyncio.gather(*pending)
 
 
 @contextmanager
