@@ -53,6 +53,7 @@ TYPES = {
     "eks/addon:Addon": "eks_addon",
     "eks/cluster:Cluster": "eks_cluster",
     "eks/nodeGroup:NodeGroup": "eks_node_group",
+    "eks/podIdentityAssociation:PodIdentityAssociation": "eks_pod_identity_association",
     "elasticache/parameterGroup:ParameterGroup": "elasticache_parameter_group",
     "elasticache/replicationGroup:ReplicationGroup": "elasticache_replication_group",
     "elasticache/subnetGroup:SubnetGroup": "elasticache_subnet_group",
@@ -73,15 +74,21 @@ TYPES = {
     "rds/subnetGroup:SubnetGroup": "db_subnet_group",
     "route53/healthCheck:HealthCheck": "route53_health_check",
     "s3/bucket:Bucket": "s3_bucket",
+    "s3/bucketCorsConfiguration:BucketCorsConfiguration": "s3_bucket_cors_configuration",
     "s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": (
         "s3_bucket_lifecycle_configuration"
     ),
+    "s3/bucketOwnershipControls:BucketOwnershipControls": "s3_bucket_ownership_controls",
     "s3/bucketPolicy:BucketPolicy": "s3_bucket_policy",
     "s3/bucketPublicAccessBlock:BucketPublicAccessBlock": "s3_bucket_public_access_block",
+    "s3/bucketReplicationConfig:BucketReplicationConfig": "s3_bucket_replication_configuration",
     "s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
         "s3_bucket_server_side_encryption_configuration"
     ),
     "s3/bucketVersioning:BucketVersioning": "s3_bucket_versioning",
+    "secretsmanager/secret:Secret": "secretsmanager_secret",
+    "secretsmanager/secretPolicy:SecretPolicy": "secretsmanager_secret_policy",
+    "secretsmanager/secretVersion:SecretVersion": "secretsmanager_secret_version",
     "sfn/stateMachine:StateMachine": "sfn_state_machine",
     "sns/topic:Topic": "sns_topic",
     "sns/topicPolicy:TopicPolicy": "sns_topic_policy",
@@ -89,7 +96,7 @@ TYPES = {
     "vpc/securityGroupIngressRule:SecurityGroupIngressRule": "vpc_security_group_ingress_rule",
 }
 """What Terraform calls the types that the program uses, each after `aws:` and `aws_`."""
-MAPS = {"dimensions", "tags"}
+MAPS = {"dimensions", "recoveryPointTags", "restoreMetadataOverrides", "tags"}
 """Inputs that are maps to Terraform too; every other object is a block."""
 RENAMED = {
     "aws_ce_anomaly_subscription": {"monitorArnLists": "monitor_arn_list"},
@@ -98,7 +105,7 @@ RENAMED = {
     "aws_sns_topic_subscription": {"topic": "topic_arn"},
 }
 """Inputs that pulumi-aws calls otherwise."""
-PLURALS: set[str] = set()
+PLURALS = {"block_device_mappings", "network_interfaces", "tag_specifications"}
 """Lists of blocks that Terraform names in the plural too."""
 
 
@@ -138,6 +145,8 @@ def _parts(resource: Registered, addresses: dict[str, str]) -> tuple[Json, Json]
     values: Json = {}
     expressions: Json = {}
     for key, value in resource.inputs.items():
+        if value == []:
+            continue
         name = RENAMED.get(kind, {}).get(key) or _name(key, value)
         references = resource.property_depends_on.get(key, [])
         if sources := [addresses[urn] for urn in references if urn in addresses]:
@@ -176,4 +185,4 @@ def _value(key: str, value: Any) -> Any:
 
 
 def _block(fields: Json) -> Json:
-    return {_name(k, v): _value(k, v) for k, v in fields.items()}
+    return {_name(k, v): _value(k, v) for k, v in fields.items() if v != []}
