@@ -55,16 +55,23 @@ def preview(
 def _alone(stack: str, as_json: bool) -> int:
     from rich.console import Console
 
-    from offline import judge, preview
+    from offline import judge, preview, review
+    from offline.cost import estimate
     from offline.recorder import stack_settings
+    from offline.report import budget
 
-    graph = preview.preview(stack)
-    verdict = judge.verdict(graph, stack, stack_settings(stack))
+    graph, settings = preview.preview(stack), stack_settings(stack)
+    verdict, cost, limit = judge.verdict(graph, stack, settings), estimate(graph), budget(settings)
     if as_json:
-        found = {**preview.as_json(graph), "policies": judge.as_json(verdict)}
+        found = {
+            **preview.as_json(graph),
+            "policies": judge.as_json(verdict),
+            "cost": review.price_as_json(cost, limit),
+        }
         print(json.dumps(found, indent=2))
     else:
-        Console().print(preview.show(graph), "", judge.show(verdict), sep="\n")
+        bill = review.price(cost, limit)
+        Console().print(preview.show(graph), "", judge.show(verdict), bill, sep="\n")
     return 0 if verdict.passed else BROKEN
 
 

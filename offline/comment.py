@@ -56,10 +56,11 @@ def _summary(reports: Sequence[Report], base: Revision) -> Iterable[str]:
             f"agree: a line `{TRAILER}: ID` at the end of a commit's message."
         )
         yield ""
-    yield "| stack | resources | dangerous | policies |"
-    yield "|---|---|---|---|"
+    yield "| stack | resources | dangerous | policies | cost |"
+    yield "|---|---|---|---|---|"
     for report in reports:
-        cells = (_resources(report), _dangerous(report), _policies(report))
+        bill = review.price(report.cost, report.budget, report.cost_before) or "none"
+        cells = (_resources(report), _dangerous(report), _policies(report), bill)
         yield f"| **{_text(report.stack)}** | {' | '.join(cells)} |"
 
 
@@ -109,6 +110,7 @@ def _blocks(report: Report) -> Iterable[Block]:
         "configuration": (line for found in report.configuration for line in review.lines(found)),
         "environment of the application": review.variables(report),
         "recovery contract": review.recovery(report),
+        "cost": review.prices(report),
     }
     for title, found in contracts.items():
         yield Block(title=f"{stack}: {title}", lines=list(_diff(found)))

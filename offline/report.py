@@ -10,6 +10,7 @@ from typing import Any
 
 from offline import compare, dangers, exposure, judge
 from offline.compare import Change, Property
+from offline.cost import Estimate, estimate
 from offline.dangers import Danger
 from offline.recorder import PROJECT, Graph, Registered
 from offline.snapshot import Snapshot
@@ -60,6 +61,10 @@ class Report:
     fixed: tuple[Violation, ...]
     """Violations of the other revision that are gone."""
     findings: tuple[Finding, ...]
+    cost_before: Estimate
+    cost: Estimate
+    budget: float
+    """USD a month; 0 for none."""
 
     @property
     def remaining(self) -> int:
@@ -110,7 +115,15 @@ def report(after: Snapshot, before: Snapshot | None, agreed: Mapping[str, str]) 
         new=tuple(v for key, v in found.items() if key not in known),
         fixed=tuple(v for key, v in known.items() if key not in found),
         findings=tuple(_finding(danger, after.stack, agreed) for danger in given),
+        cost_before=estimate(Graph() if before is None else before.planned),
+        cost=estimate(after.planned),
+        budget=budget(after.settings),
     )
+
+
+def budget(settings: Mapping[str, str]) -> float:
+    """What a stack may cost, in USD a month; 0 for no limit."""
+    return float(settings[f"{PROJECT['name']}:budgetMonthlyUsd"])
 
 
 def _finding(danger: Danger, stack_name: str, agreed: Mapping[str, str]) -> Finding:

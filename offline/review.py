@@ -16,6 +16,7 @@ from rich.tree import Tree
 
 from offline import judge
 from offline.compare import SECRET, STACK, Change, Op, Property, differences
+from offline.cost import Estimate
 from offline.recorder import Registered
 from offline.replacement import held
 from offline.report import Finding, Report
@@ -71,6 +72,10 @@ def as_json(report: Report, base: Revision) -> dict[str, Any]:
             **judge.as_json(report.verdict),
             "new": judge.entries(report.new),
             "fixed": judge.entries(report.fixed),
+        },
+        "cost": {
+            "before": price_as_json(report.cost_before, report.budget),
+            "after": price_as_json(report.cost, report.budget),
         },
         "dangers": [
             {
@@ -139,6 +144,40 @@ def recovery(report: Report) -> Iterator[tuple[str, str]]:
         yield from lines(found)
 
 
+def price(cost: Estimate, budget: float, before: Estimate | None = None) -> str:
+    """What a stack costs; empty if it costs nothing."""
+    if not cost.total and not (before and before.total):
+        return ""
+    changed = ""
+    if before is not None and round(before.total - cost.total, 2):
+        changed = f"{before.total:,.2f} -> "
+    limit = f", budget {budget:,.0f}" if budget else ""
+    over = " exceeded" if 0 < budget < cost.total else ""
+    return f"{changed}{cost.total:,.2f} USD a month{limit}{over}"
+
+
+def prices(report: Report) -> Iterator[tuple[str, str]]:
+    """The parts of the bill that change."""
+    before, after = report.cost_before.by_component(), report.cost.by_component()
+    for name in {**after, **before}:
+        old, new = before.get(name, 0), after.get(name, 0)
+        if round(new - old, 2):
+            yield "~", f"{name}: {old:,.2f} -> {new:,.2f} ({new - old:+,.2f})"
+
+
+def price_as_json(cost: Estimate, budget: float) -> dict[str, Any]:
+    """The whole bill is `nextstack cost --json`."""
+    return {
+        "currency": "USD",
+        "period": "month",
+        "total": round(cost.total, 2),
+        "fixed": round(cost.fixed, 2),
+        "used": round(cost.used, 2),
+        "budget": budget,
+        "unpriced": cost.unpriced,
+    }
+
+
 def how_to_agree(finding: Finding) -> str:
     return f"--acknowledge {finding.id}, or in a commit's message {TRAILER}: {finding.id}"
 
@@ -200,13 +239,15 @@ def _line(change: Change) -> Text:
 
 
 def _sections(report: Report) -> Iterator[RenderableType]:
+    bill = price(report.cost, report.budget, report.cost_before)
     sections = {
         "configuration": [line for found in report.configuration for line in lines(found)],
         "environment of the application": list(variables(report)),
         "recovery contract": list(recovery(report)),
+        f"cost: {bill}": list(prices(report)),
     }
     for title, found in sections.items():
-        if found:
+        if found or (bill and title.endswith(bill)):
             yield Text(f"\n{title}", "bold")
             yield from (Text(f"{sign} {text}", STYLES[sign]) for sign, text in found)
     yield ""
