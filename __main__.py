@@ -40,6 +40,8 @@ environment = Environment(
 if site.image:
     make_site(config, backends, environment, namespace, plain)
 
-services = make_services(config, regions, backends.ready)
+services = make_services(
+    config, regions, backends.ready, environment.runtime_env, edge, entrance
+)
 for name, value in stack_outputs(config, backends, environment, services).items():
     pulumi.export(name, value)

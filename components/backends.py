@@ -13,10 +13,11 @@ from components.backend_config import CacheBackend, DatabaseBackend
 from components.backups import ClusterBackups, ClusterBackupsArgs
 from components.cache import Cache
 from components.database import Database, connection_url
-from components.dump_archive import DumpArchive, DumpArchiveArgs
+from components.dump_archive import DumpArchive, DumpArchiveArgs, OwnBucket
 from components.external import ExternalArgs, ExternalCache, ExternalDatabase
 from components.generated_secrets import GeneratedSecrets
 from components.pgbouncer import PgBouncer, PgBouncerArgs
+from components.pod_identity import PodIdentity, Pods
 from components.postgres import ClusterPostgres, ClusterPostgresArgs
 from components.redis import RedisReplicaSet, RedisReplicaSetArgs
 from components.redis_settings import Role
@@ -41,6 +42,8 @@ class Backends:
     cache: Cache
     queue: Cache | None
     """A second instance that never evicts; None where the stack asks for none."""
+    web_identity: PodIdentity | None
+    """What the application's pods run as to use the bucket of uploads; None without one."""
 
     @property
     def ready(self) -> list[pulumi.Resource]:
@@ -90,7 +93,7 @@ def make_backends(
             database=database,
             image=image,
             scratch_gib=config.database_gib,
-            archive=_archive(config, namespace, plain),
+            archive=_archive(config, namespace, plain, stateful, regions),
             keep_volume=config.site.protect_data,
         ),
         stateful,
@@ -115,16 +118,78 @@ def make_backends(
         saved=saved,
         cache=cache("redis", Role.CACHE),
         queue=cache("redis-queue", Role.QUEUE) if config.redis.queue else None,
+        web_identity=_uploads(config, namespace, stateful, regions),
     )
 
 
 def _archive(
-    config: StackConfig, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
+    config: StackConfig,
+    namespace: pulumi.Input[str],
+    plain: pulumi.ResourceOptions,
+    stateful: pulumi.ResourceOptions,
+    regions: Regions | None,
 ) -> DumpArchive | None:
     if not config.archive.enabled:
         return None
-    args = DumpArchiveArgs(config=config.archive, namespace=namespace)
-    return DumpArchive("archive", args, opts)
+    own = _own_bucket(config, namespace, stateful, regions) if config.archive.makes_bucket else None
+    args = DumpArchiveArgs(config=config.archive, namespace=namespace, own=own)
+    return DumpArchive("archive", args, plain)
+
+
+def _own_bucket(
+    config: StackConfig,
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+    regions: Regions | None,
+) -> OwnBucket:
+    from components.aws.archive_bucket import ArchiveBucket, ArchiveBucketArgs
+
+    assert regions is not None and regions.recovery is not None, ON_AWS
+    made = ArchiveBucket(
+        "archive-bucket",
+        ArchiveBucketArgs(
+            config=config.archive,
+            aws=config.aws,
+            recovery=regions.recovery,
+            pods=_pods(config, namespace),
+            keep_data=config.site.protect_data,
+        ),
+        pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[regions.home])),
+    )
+    return made.own
+
+
+def _uploads(
+    config: StackConfig,
+    namespace: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+    regions: Regions | None,
+) -> PodIdentity | None:
+    if not config.uploads.enabled:
+        return None
+    from components.aws.uploads import Uploads, UploadsArgs
+
+    assert regions is not None, ON_AWS
+    args = UploadsArgs(
+        config=config.uploads,
+        aws=config.aws,
+        recovery=regions.recovery,
+        site_url=config.site.url,
+        pods=_pods(config, namespace),
+        keep_data=config.site.protect_data,
+    )
+    home = pulumi.ResourceOptions(providers=[regions.home])
+    return Uploads("uploads", args, pulumi.ResourceOptions.merge(opts, home)).pods
+
+
+def _pods(config: StackConfig, namespace: pulumi.Input[str]) -> Pods:
+    return Pods(
+        cluster_name=config.site.cluster_identifier,
+        region=config.aws.region,
+        account_id=config.aws.account_id,
+        namespace=config.site.namespace,
+        created=namespace,
+    )
 
 
 def _database(

@@ -122,8 +122,12 @@ DEFAULT_FILE_TYPES = (
 )
 
 
-def _computed(name: str, rule: Rule, about: str, *, build: bool = False) -> Variable:
-    return Variable(name=name, source=Source.COMPUTED, rule=rule, about=about, build=build)
+def _computed(
+    name: str, rule: Rule, about: str, *, required: bool = True, build: bool = False
+) -> Variable:
+    return Variable(
+        name=name, source=Source.COMPUTED, rule=rule, about=about, required=required, build=build
+    )
 
 
 def _offered(name: str, rule: Rule, about: str) -> Variable:
@@ -173,11 +177,10 @@ TABLE = (
     _computed("NODE_OPTIONS", ANY, "Heap limit, from the container's memory"),
     _computed("MALLOC_ARENA_MAX", _number(1, 64), "Keeps glibc from fragmenting memory"),
     _computed("CACHE_KEY_PREFIX", _pattern("text that ends with a colon", r"\S+:"), "Of a build"),
-    Variable(
-        name="NODE_EXTRA_CA_CERTS",
-        source=Source.COMPUTED,
-        rule=_pattern("an absolute path", r"/\S+"),
-        about="File with the database's certificate authorities",
+    _computed(
+        "NODE_EXTRA_CA_CERTS",
+        _pattern("an absolute path", r"/\S+"),
+        "File with the database's certificate authorities",
         required=False,
     ),
     _generated("NEXTAUTH_SECRET", PASSPHRASE, "Key of the session cookies"),
@@ -227,8 +230,8 @@ TABLE = (
     _optional("SUPABASE_URL", WEB_URL, "Supabase project; all three or none"),
     _external("SUPABASE_ANON_KEY", ANY, "Supabase project; all three or none"),
     _external("SUPABASE_SERVICE_ROLE_KEY", ANY, "Supabase project; all three or none"),
-    _optional("UPLOAD_BUCKET", ANY, "Bucket of the users' files"),
-    _optional("UPLOAD_REGION", ANY, "Its region"),
+    _computed("UPLOAD_BUCKET", ANY, "Bucket of the users' files", required=False),
+    _computed("UPLOAD_REGION", ANY, "Its region", required=False),
     _plain("UPLOAD_MAX_SIZE", _number(1, 10**10), "50000000", "bytes; nginx refuses more"),
     _plain("ALLOWED_FILE_TYPES", FILE_TYPES, DEFAULT_FILE_TYPES, "What may be uploaded"),
     _plain("RATE_LIMIT_REQUESTS_PER_MINUTE", _number(1, 10**6), "100", "For one address on /api"),

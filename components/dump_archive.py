@@ -17,6 +17,7 @@ from components.aws.bucket_name import malformed_bucket
 from components.aws.config import malformed_ranges
 from components.image import unfixed
 from components.network_policy import allow_addresses, reaches
+from components.pod_identity import SERVER, PodIdentity, allow_agent
 from components.schedule import DAYS, Weekday
 from components.sql_job import FILES, JobStep, job_files, sql_step
 from components.stack_config import SECRET, UNREADABLE, out_of_range, refuse
@@ -25,9 +26,6 @@ ROOT = Path(__file__).parent.parent
 KEYS = ("accessKeyId", "secretAccessKey")
 # A failed upload is made good by the next ones of a week, so that no Sunday goes missing.
 CATCH_UP_DAYS = 7
-# The EKS Pod Identity agent, at the node's own address of this purpose.
-IDENTITY_AGENT = ("169.254.170.23/32",)
-IDENTITY_PORT = 80
 
 
 class ColdClass(StrEnum):
@@ -137,9 +135,7 @@ class OwnBucket:
 
     region: str
     key_arn: pulumi.Input[str]
-    service_account: pulumi.Input[str]
-    ready: list[pulumi.Resource]
-    """What must exist before a pod of the service account starts."""
+    pods: PodIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +147,9 @@ class DumpArchiveArgs:
 
 
 class DumpArchive(pulumi.ComponentResource):
+    ready: list[pulumi.Resource]
+    """What must exist before a dump is copied."""
+
     def __init__(
         self, name: str, args: DumpArchiveArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
@@ -169,15 +168,8 @@ class DumpArchive(pulumi.ComponentResource):
         port = urlsplit(config.endpoint).port or 443
         allow_addresses(name, "archive", config.ranges, port, args.namespace, child)
         if own:
-            allow_addresses(
-                f"{name}-identity",
-                "pod-identity",
-                IDENTITY_AGENT,
-                IDENTITY_PORT,
-                args.namespace,
-                child,
-            )
-        self.ready = own.ready if own else []
+            allow_agent(name, args.namespace, child)
+        self.ready = own.pods.ready if own else []
         self.register_outputs({"files": self._files, "login": self._login})
 
     def step(self, folder: str, dumps: k8s.core.v1.VolumeArgsDict, result: str) -> JobStep:
@@ -202,8 +194,8 @@ class DumpArchive(pulumi.ComponentResource):
             },
             mounts={folder: dumps},
             read_only=(folder,),
-            labels=reaches("archive", "pod-identity") if own else reaches("archive"),
-            service_account=own.service_account if own else None,
+            labels=reaches("archive", SERVER) if own else reaches("archive"),
+            service_account=own.pods.service_account if own else None,
         )
 
 

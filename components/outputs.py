@@ -64,6 +64,9 @@ def computed_variables(config: StackConfig, backends: Backends) -> dict[str, pul
         values["DATABASE_URL_TEST"] = backends.pooler.test_url
     if backends.queue:
         values["QUEUE_REDIS_URL"] = backends.queue.url
+    if config.uploads.enabled:
+        values["UPLOAD_BUCKET"] = config.uploads.bucket
+        values["UPLOAD_REGION"] = config.aws.region
     return values
 
 

@@ -11,6 +11,7 @@ from components.nginx import Nginx, NginxArgs
 from components.nginx_config import shared_settings
 from components.outputs import KEEP_ALIVE_MS
 from components.stack import StackConfig
+from components.pod_identity import SERVER
 from components.web import Migration, WebApp, WebAppArgs
 
 
@@ -32,6 +33,9 @@ def make_site(
         "web",
         WebAppArgs(
             config=config.app,
+    identity = backends.web_identity
+    if identity:
+        ready += identity.ready
             namespace=namespace,
             image=site.image,
             deployment_version=site.deployment_version,
@@ -48,7 +52,8 @@ def make_site(
                 before=backends.before_migration,
                 after=[backends.pooler.reconnect_step()],
             ),
-            servers=("pgbouncer", *caches),
+            servers=("pgbouncer", *caches, *([SERVER] if identity else [])),
+            service_account=identity.service_account if identity else None,
         ),
         pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=ready)),
     )

@@ -15,6 +15,8 @@ from components.aws.network_config import NetworkConfig, overlapping, within
 from components.aws.rds_config import RDS_RPO_MINUTES, RdsConfig, authorities, foreign_copy
 from components.aws.rds_memory import memory_gib
 from components.backend_config import (
+from components.aws.secrets_copy_config import SecretsCopyConfig
+from components.aws.uploads_config import UploadsConfig
     BackendConfig,
     CacheBackend,
     DatabaseBackend,
@@ -137,6 +139,8 @@ class StackConfig:
     recovery: RecoveryConfig
     dr: DrConfig
     sql_maintenance: MaintenanceConfig
+    uploads: UploadsConfig
+    secrets_copy: SecretsCopyConfig
 
     @staticmethod
     def checks() -> list[Check]:
@@ -162,6 +166,7 @@ class StackConfig:
             beyond_development,
             external_needs,
         ]
+            storage_needs,
 
     @property
     def in_namespace(self) -> NamespaceArgs:
@@ -557,4 +562,43 @@ def external_needs(
             f"external_database_ca_file cannot be read: {problem}"
             for problem in authorities(external.database_ca_file)[1]
         ]
+    return problems
+
+
+def storage_needs(
+    backend: BackendConfig,
+    aws: AwsConfig,
+    archive: ArchiveConfig,
+    uploads: UploadsConfig,
+    secrets_copy: SecretsCopyConfig,
+    backup: BackupConfig,
+) -> list[str]:
+    """What is kept in S3 and Secrets Manager has an account, and copies have a second region."""
+    on_aws = {
+        "archive_endpoint is empty": archive.makes_bucket,
+        "uploads_enabled is true": uploads.enabled,
+        "secrets_copy_enabled is true": secrets_copy.enabled,
+    }
+    problems = [
+        f"{what}, but the stack has nothing on AWS; switch it off, or name awsRegion and where "
+        "the stack uses AWS"
+        for what, wanted in on_aws.items()
+        if wanted and not backend.uses_aws
+    ]
+    elsewhere = {
+        "archive_endpoint is empty": archive.makes_bucket,
+        "uploads_replica_bucket is set": uploads.enabled and bool(uploads.replica_bucket),
+        "secrets_copy_replicate is true": secrets_copy.enabled and secrets_copy.replicate,
+    }
+    problems += [
+        f"{what} without awsRecoveryRegion; name the region of the copy"
+        for what, wanted in elsewhere.items()
+        if wanted and not aws.recovery_region
+    ]
+    if archive.enabled and not archive.daily and backup.interval_hours < 24:
+        problems.append(
+            f"archive_daily is false with {24 // backup.interval_hours} dumps a day: got "
+            f"backupIntervalHours {backup.interval_hours}, allowed 24; all of a day's would be "
+            "kept for archiveWeeklyKeepDays"
+        )
     return problems

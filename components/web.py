@@ -56,6 +56,8 @@ class WebAppArgs:
     """What runs around the migration command; without a command nothing of it is used."""
     servers: tuple[str, ...] = ("pgbouncer", "redis")
     """Servers of the namespace that the pods may connect to, as its policies call them."""
+    service_account: pulumi.Input[str] | None = None
+    """What the server's pods run as towards AWS; by default they have no rights there."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", self.deployment_version):
@@ -182,6 +184,8 @@ def _deployment(
         "containers": [_server(args)],
         "volumes": volumes,
     }
+    if args.service_account is not None:
+        server["service_account_name"] = args.service_account
     spec: k8s.apps.v1.DeploymentSpecArgsDict = {
         "selector": {"match_labels": selector},
         "strategy": {"rolling_update": {"max_unavailable": 0, "max_surge": 1}},

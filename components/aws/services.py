@@ -25,10 +25,20 @@ class Services:
 
 
 def make_services(
-    config: StackConfig, regions: Regions | None, ready: Sequence[pulumi.Resource]
+    config: StackConfig,
+    regions: Regions | None,
+    ready: Sequence[pulumi.Resource],
+    runtime_env: pulumi.Input[Mapping[str, str]],
+    edge: Edge,
+    entrance: Entrance | None,
 ) -> Services:
     """Nothing where the stack uses no AWS; `ready` are the database and the cache."""
-    if regions is None or not config.monitoring.on:
+    if regions is None:
+        return Services()
+    if config.secrets_copy.enabled:
+        _secrets_copy(config, regions, runtime_env)
+    open_edge(config, regions, edge, entrance)
+    if not config.monitoring.on:
         return Services()
     from components.aws.monitoring import Monitoring, MonitoringArgs
 
@@ -38,3 +48,21 @@ def make_services(
         pulumi.ResourceOptions(providers=[regions.home]),
     )
     return Services(alert_topics=monitoring.topics, dashboard_url=monitoring.dashboard_url)
+
+
+def _secrets_copy(
+    config: StackConfig, regions: Regions, values: pulumi.Input[Mapping[str, str]]
+) -> None:
+    from components.aws.secrets_copy import SecretsCopy, SecretsCopyArgs
+
+    SecretsCopy(
+        "secrets-copy",
+        SecretsCopyArgs(
+            config=config.secrets_copy,
+            aws=config.aws,
+            recovery=regions.recovery,
+            values=values,
+            keep_data=config.site.protect_data,
+        ),
+        pulumi.ResourceOptions(providers=[regions.home], protect=config.site.protect_data),
+    )
