@@ -2,6 +2,7 @@
 
 import pulumi
 
+from components.aws.edge import make_edge
 from components.aws.network import make_network
 from components.aws.regions import make_regions
 from components.aws.services import make_services
@@ -37,8 +38,8 @@ environment = Environment(
     ),
     plain,
 )
-if site.image:
-    make_site(config, backends, environment, namespace, plain)
+edge = make_edge(config, regions)
+entrance = make_site(config, backends, environment, namespace, plain, edge)
 
 services = make_services(
     config, regions, backends.ready, environment.runtime_env, edge, entrance

@@ -41,6 +41,8 @@ class NginxArgs:
     app_port: int
     domain: str
     """Host that people ask for."""
+    on_aws: bool = False
+    """Whether the cluster's load balancers are those of AWS; by default any."""
     certificate_arn: pulumi.Input[str] | None = None
     """Certificate of the load balancer on AWS that ends TLS; by default none does."""
     cdn_secrets: Sequence[pulumi.Input[str]] = ()
@@ -142,22 +144,26 @@ def _address(status: k8s.core.v1.outputs.ServiceStatus | None) -> str:
 
 
 def _annotations(args: NginxArgs) -> dict[str, pulumi.Input[str]]:
-    """What makes the load balancer of a cluster on AWS a network load balancer that ends TLS.
+    """What makes the load balancer of a cluster on AWS a network load balancer, which ends TLS.
 
     Its own add-on would have to be installed first; these the cluster's cloud controller reads by
     itself. Clients keep their addresses: nodes without a pod fail the health check (Local, below).
     """
     aws: dict[str, pulumi.Input[str]] = {}
-    if args.certificate_arn is not None:
+    ours = args.config.service_type is ServiceType.LOAD_BALANCER
+    if ours and (args.on_aws or args.front.balancer_tls):
         aws = {
             f"{ANNOTATION}type": "nlb",
             f"{ANNOTATION}internal": "false",
             f"{ANNOTATION}cross-zone-load-balancing-enabled": "true",
+            f"{ANNOTATION}target-group-attributes": "preserve_client_ip.enabled=true",
+        }
+    if args.certificate_arn is not None:
+        aws |= {
             f"{ANNOTATION}ssl-cert": args.certificate_arn,
             f"{ANNOTATION}ssl-ports": "https",
             f"{ANNOTATION}ssl-negotiation-policy": TLS_POLICY,
             f"{ANNOTATION}backend-protocol": "tcp",
-            f"{ANNOTATION}target-group-attributes": "preserve_client_ip.enabled=true",
         }
     return aws | args.config.service_annotations
 

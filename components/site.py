@@ -5,13 +5,14 @@ Leaves out what the pods are told (environment.py) and where their data lives (b
 
 import pulumi
 
+from components.aws.edge import Edge, Entrance
 from components.backends import Backends
 from components.environment import Environment
 from components.nginx import Nginx, NginxArgs
 from components.nginx_config import shared_settings
 from components.outputs import KEEP_ALIVE_MS
-from components.stack import StackConfig
 from components.pod_identity import SERVER
+from components.stack import StackConfig
 from components.web import Migration, WebApp, WebAppArgs
 
 
@@ -21,21 +22,24 @@ def make_site(
     environment: Environment,
     namespace: pulumi.Input[str],
     opts: pulumi.ResourceOptions,
-) -> None:
+    edge: Edge,
+) -> Entrance | None:
     """The web tier; only where there is an image to run."""
+    if not config.site.image:
+        return None
     site = config.site
     caches = {"redis": backends.cache}
     if backends.queue:
         caches["redis-queue"] = backends.queue
     ready = [*backends.pooler.ready, *(part for cache in caches.values() for part in cache.ready)]
     ready += backends.saved
+    identity = backends.web_identity
+    if identity:
+        ready += identity.ready
     web = WebApp(
         "web",
         WebAppArgs(
             config=config.app,
-    identity = backends.web_identity
-    if identity:
-        ready += identity.ready
             namespace=namespace,
             image=site.image,
             deployment_version=site.deployment_version,
@@ -57,7 +61,7 @@ def make_site(
         ),
         pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=ready)),
     )
-    Nginx(
+    nginx = Nginx(
         "nginx",
         NginxArgs(
             config=config.nginx,
@@ -72,7 +76,11 @@ def make_site(
             app_host=web.host,
             app_port=web.port,
             domain=site.domain.partition(":")[0],
+            on_aws=config.backend.uses_aws,
+            certificate_arn=edge.certificate_arn,
+            cdn_secrets=edge.cdn_secrets,
         ),
         # Not after the application: its switches (maintenance, limits) must not wait for pods.
         opts,
     )
+    return Entrance(address=nginx.address, nginx=nginx)

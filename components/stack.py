@@ -8,15 +8,16 @@ import pulumi
 from components.app_config import AppConfig
 from components.aws.backup_config import VaultConfig, vault_needs, vault_windows
 from components.aws.config import AwsConfig
+from components.aws.edge_config import CdnConfig, EdgeConfig, cdn_needs, tls_needs, zone_needs
 from components.aws.eks_config import CLUSTER_NAME, EksConfig
 from components.aws.elasticache_config import ElastiCacheConfig
 from components.aws.monitoring_config import BudgetConfig, MonitoringConfig
 from components.aws.network_config import NetworkConfig, overlapping, within
 from components.aws.rds_config import RDS_RPO_MINUTES, RdsConfig, authorities, foreign_copy
 from components.aws.rds_memory import memory_gib
-from components.backend_config import (
 from components.aws.secrets_copy_config import SecretsCopyConfig
 from components.aws.uploads_config import UploadsConfig
+from components.backend_config import (
     BackendConfig,
     CacheBackend,
     DatabaseBackend,
@@ -30,7 +31,7 @@ from components.external_config import ExternalConfig
 from components.generated_secrets import SecretsConfig
 from components.image import unfixed
 from components.namespace import NamespaceArgs
-from components.nginx_config import NginxConfig
+from components.nginx_config import ANY_HOST, NginxConfig
 from components.pgbouncer import METRICS_PORT, TEST_POOL_SIZE, PgBouncerConfig
 from components.postgres_config import PostgresConfig
 from components.recovery import DrConfig, RecoveryConfig, region_loss
@@ -131,16 +132,18 @@ class StackConfig:
     environment: EnvironmentConfig = field(metadata=UNPREFIXED)
     app: AppConfig
     nginx: NginxConfig
+    edge: EdgeConfig
+    cdn: CdnConfig
     redis: RedisConfig
     postgres: PostgresConfig
     pool: PgBouncerConfig
     backup: BackupConfig
     archive: ArchiveConfig
+    uploads: UploadsConfig
+    secrets_copy: SecretsCopyConfig
     recovery: RecoveryConfig
     dr: DrConfig
     sql_maintenance: MaintenanceConfig
-    uploads: UploadsConfig
-    secrets_copy: SecretsCopyConfig
 
     @staticmethod
     def checks() -> list[Check]:
@@ -163,10 +166,11 @@ class StackConfig:
             rds_needs,
             elasticache_needs,
             monitoring_needs,
+            storage_needs,
             beyond_development,
+            edge_needs,
             external_needs,
         ]
-            storage_needs,
 
     @property
     def in_namespace(self) -> NamespaceArgs:
@@ -202,6 +206,7 @@ def beyond_development(
     backend: BackendConfig,
     postgres: PostgresConfig,
     redis: RedisConfig,
+    nginx: NginxConfig,
 ) -> list[str]:
     """What a stage that other people use may not do without (WB-2, CA-2, PL-7)."""
     if environment.stage is Stage.DEVELOPMENT:
@@ -211,6 +216,11 @@ def beyond_development(
         problems.append(
             f"https is off in {environment.stage}: got false, allowed true; sessions would travel "
             "in clear"
+        )
+    if ANY_HOST in nginx.extra_hosts:
+        problems.append(
+            f"nginx_extra_hosts takes any host in {environment.stage}: got {ANY_HOST!r}, allowed "
+            "names; else somebody else's name gets our pages, and links made of it"
         )
     if postgres.test_database:
         problems.append(
@@ -223,6 +233,22 @@ def beyond_development(
             f"{redis.max_memory_mib}, allowed {LEAST_CACHE_MIB} or more"
         )
     return problems
+
+
+def edge_needs(
+    site: SiteConfig,
+    nginx: NginxConfig,
+    edge: EdgeConfig,
+    cdn: CdnConfig,
+    aws: AwsConfig,
+    backend: BackendConfig,
+) -> list[str]:
+    """The way to nginx is complete: a certificate, a name, a CDN that keeps up (WB-2, DT-1)."""
+    return [
+        *tls_needs(site.https, nginx, edge),
+        *zone_needs(site.domain, site.https, nginx, edge, aws, backend),
+        *cdn_needs(nginx, edge, cdn),
+    ]
 
 
 def connection_budget(pool: PgBouncerConfig, postgres: PostgresConfig) -> list[str]:

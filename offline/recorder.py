@@ -82,6 +82,8 @@ def _made_up(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     """What only the random provider or AWS would know, in its form."""
     if type_.endswith(":RandomId"):
         return {"hex": hashlib.sha256(name.encode()).hexdigest()[: 2 * inputs["byteLength"]]}
+    if type_.endswith(":Service") and inputs["spec"].get("type") == "LoadBalancer":
+        return {"status": {"loadBalancer": {"ingress": [{"hostname": f"{name}.invented.elb"}]}}}
     if not type_.startswith("aws:"):
         return {}
     service = type_.removeprefix("aws:").split("/")[0]
@@ -94,6 +96,21 @@ def _made_up(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         "certificateAuthority": {"data": "aW52ZW50ZWQ="},
         "latestVersion": 1,
         "allocationId": f"eipalloc-{name}",
+        "zoneId": f"Z{name}",
+        "hostedZoneId": f"Z{name}",
+        "nameServers": [f"{number}.{name}.invented.awsdns" for number in range(4)],
+        "domainName": f"{name}.invented.cloudfront.net",
+        "domainValidationOptions": [
+            {
+                "domainName": host,
+                "resourceRecordName": f"_proof.{host}.",
+                "resourceRecordType": "CNAME",
+                "resourceRecordValue": "_proof.invented.acm-validations.aws.",
+            }
+            for host in (inputs.get("domainName"), *inputs.get("subjectAlternativeNames", []))
+        ],
+        "fqdn": inputs.get("name", ""),
+        "repositoryUrl": f"000000000000.dkr.ecr.zz-none-1.amazonaws.com/{inputs.get('name')}",
         **{f"default{kind}Id": f"{name}-{kind}" for kind in ("RouteTable", "NetworkAcl")},
     }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pulumi
 
+from components.aws.edge import Edge, Entrance, open_edge
 from components.aws.regions import Regions
 from components.stack import StackConfig
 

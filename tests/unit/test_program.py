@@ -305,7 +305,7 @@ def test_every_kind_of_mistake_is_refused_at_once_before_anything_is_registered(
 @pytest.mark.parametrize("stage", ["staging", "production"])
 def test_what_only_development_may_do_without_is_refused_elsewhere(stage: str) -> None:
     """WB-2, CA-2, PL-7, S-21: by the stage that is configured, not by the stack's name."""
-    with pytest.raises(Exception, match="has 3 problems") as error:
+    with pytest.raises(Exception, match="has 4 problems") as error:
         deploy_stack(
             "dev", stage=stage, env='{"HSTS_MAX_AGE": 31536000}', postgresTestDatabase=True
         )
@@ -313,6 +313,7 @@ def test_what_only_development_may_do_without_is_refused_elsewhere(stage: str) -
     assert f"https is off in {stage}: got false, allowed true" in message
     assert f"postgresTestDatabase is on in {stage}: got true, allowed false" in message
     assert f"redisMaxMemoryMib is too small for {stage}: got 256, allowed 1024" in message
+    assert f"nginxExtraHosts takes any host in {stage}: got '*', allowed names" in message
 
 
 def test_a_pool_that_the_server_cannot_serve_is_refused() -> None:
