@@ -35,10 +35,14 @@ def config(**changes: Any) -> ExternalConfig:
 
 
 def stack(**changes: Any) -> Graph:
-    """Staging, with both services elsewhere."""
+    """Staging in a cluster that exists, with both services elsewhere."""
     given: dict[str, Any] = {
         "database": "external",
         "cache": "external",
+        "clusterSource": "kubeconfig",
+        "awsNetwork": "existing",
+        "archiveEnabled": False,
+        "secretsCopyEnabled": False,
         "externalDatabaseUrl": DATABASE,
         "externalDatabaseOwnerUrl": OWNER,
         "externalDatabaseRanges": ["203.0.113.0/24"],
