@@ -161,7 +161,9 @@ class RdsPostgres(pulumi.ComponentResource):
         return rds.ParameterGroup(
             # Named by Pulumi, and by its family: a major upgrade takes a new one beside this.
             f"{self._name}-{config.family}",
-            description=f"settings of {self._id}; static ones wait for a reboot",
+            # Without the name of the instance: it fixes the group, which the instance of before a
+            # restore still uses when a new one comes (BK-18).
+            description="settings of PostgreSQL; static ones wait for a reboot",
             family=config.family,
             parameters=[
                 {"name": name, "value": value, "apply_method": apply_method(name)}

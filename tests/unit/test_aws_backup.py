@@ -643,6 +643,7 @@ def test_a_lost_region_is_restored_from_the_copies_in_the_other(
     """BK-18, RO-7."""
     graph = stack(
         awsRegion="us-west-2",
+        monitoringLevel="off",
         awsZones='["us-west-2a", "us-west-2b", "us-west-2c"]',
         awsRecoveryRegion="us-east-1",
         rdsInstanceName="nextstack-production-2",
@@ -656,6 +657,19 @@ def test_a_lost_region_is_restored_from_the_copies_in_the_other(
     }
     # It keeps the key of the copies, and another key in the program must not replace it.
     assert "kmsKeyId" in primary.ignore_changes
+
+
+def test_what_the_old_instance_uses_stays_for_it() -> None:
+    """BK-18: AWS deletes no parameter group that has an instance, and the old one is kept."""
+    before, after = stack(), stack(rdsInstanceName="nextstack-production-2")
+    for kind in ("ParameterGroup", "SubnetGroup", "SecurityGroup"):
+        first, second = before.one(kind, "postgres-"), after.one(kind, "postgres-")
+        assert first.urn == second.urn
+        # These a group keeps from when it was made; another value would replace it.
+        for fixed in ("family", "name", "vpcId"):
+            assert first.inputs.get(fixed) == second.inputs.get(fixed)
+    groups = [graph.one("ParameterGroup", "postgres-").inputs for graph in (before, after)]
+    assert groups[0] == groups[1]
 
 
 @pytest.mark.parametrize(
