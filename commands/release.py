@@ -104,7 +104,9 @@ def await_settled(api: KubernetesApi, namespace: str, seconds: float) -> None:
 
 
 def note_proven(api: KubernetesApi, namespace: str, release: Release) -> None:
-    """Remembers that the release was watched to the end."""
+    """Remembers that the release was watched to the end, unless it was replaced meanwhile."""
+    if not releases(api, namespace).running.is_same(release):
+        return
     metadata = {
         "name": release.replica_set,
         "namespace": namespace,

@@ -77,8 +77,7 @@ class Judge:
         self._buckets: deque[_Bucket] = deque()
         self._width_s = min(rules.error_window_s, rules.slow_window_s) / 100
         self._health_failures = 0
-        self.outcomes: Counter[int] = Counter()
-        """How often each status was answered."""
+        self._outcomes: Counter[int] = Counter()
 
     def request_now(self, status: int, seconds: float) -> None:
         self.request(time.monotonic(), status, seconds)
@@ -95,7 +94,12 @@ class Judge:
         bucket.requests += 1
         bucket.errors += failed
         bucket.slow += seconds > self._rules.slow_s
-        self.outcomes[status] += 1
+        self._outcomes[status] += 1
+
+    def outcomes(self) -> dict[int, int]:
+        """How often each status was answered."""
+        with self._lock:
+            return dict(self._outcomes)
 
     def health(self, status: int) -> None:
         """One answer of the health page; 429 says nothing about it."""

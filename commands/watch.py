@@ -101,11 +101,10 @@ def watch(
     subject, began = place.release.version if place else url, time.monotonic()
     console.print(f"watch {subject} for {minutes * scale:g} minutes", markup=False)
     verdict = observe(site, judge, rules, minutes * 60 * scale)
-    seconds = round(time.monotonic() - began, 1)
     report = Report(
         subject=subject,
-        seconds=seconds,
-        outcomes=dict(judge.outcomes),
+        seconds=round(time.monotonic() - began, 1),
+        outcomes=judge.outcomes(),
         trigger=verdict.trigger if verdict else None,
         why=verdict.why if verdict else "",
         rolled_back=None,

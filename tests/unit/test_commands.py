@@ -27,6 +27,7 @@ from offline.direct import Result
 COMMANDS = [
     *("up", "down", "preview", "render", "status", "logs"),
     *("env", "backup", "verify", "test", "bench", "cluster"),
+    *("smoke", "watch", "rollback"),
 ]
 TRICKY = {"PLAIN": "a", "QUOTES": """it's "so" """, "LINES": "-----\nabc\n", "SHELL": "$HOME `id`"}
 

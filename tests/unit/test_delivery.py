@@ -242,7 +242,7 @@ def test_with_the_log_a_probe_counts_once() -> None:
         judge = Judge(rules)
         site = Site(url=url, paths=["/"], logged=True)
         assert observe.observe(site, judge, rules, 0.5) is None
-        assert not judge.outcomes
+        assert not judge.outcomes()
 
 
 @pytest.mark.parametrize(("state", "ringing"), [("ALARM", "slow"), ("OK", "")])
@@ -285,6 +285,10 @@ class Cluster:
 
     def __init__(self, running: str, *sets: Body, available: int = 3) -> None:
         self._running, self._sets, self._available = running, sets, available
+        self.applied: list[Body] = []
+
+    def apply(self, body: Body) -> None:
+        self.applied.append(body)
 
     def get(self, *_: str) -> Body:
         return {
@@ -337,6 +341,15 @@ def test_a_changed_environment_is_no_other_release() -> None:
     )
     assert known.running.replica_set == "new"
     assert [(r.version, r.revision, r.proven) for r in known.earlier] == [("a", 2, True)]
+
+
+@pytest.mark.parametrize(("running", "noted"), [("b", ["web-2"]), ("c", [])])
+def test_only_a_release_that_still_runs_is_proven(running: str, noted: list[str]) -> None:
+    sets = replica_set("a", 1), replica_set("b", 2), replica_set("c", 3)
+    watched = remembered("b", *sets).running
+    api: Any = Cluster(running, *sets)
+    release.note_proven(api, "namespace", watched)
+    assert [body["metadata"]["name"] for body in api.applied] == noted
 
 
 def test_what_is_not_remembered_is_refused_with_what_is() -> None:
