@@ -153,7 +153,7 @@ def _machines(config: EksConfig) -> list[str]:
         problems.append("instance_types is empty; name a type such as m7i.large")
     arm = config.architecture is Architecture.ARM64
     for given in config.instance_types:
-        found = re.fullmatch(r"([a-z]+\d+)([a-z]*)(-flex)?\.[a-z0-9]+", given)
+        found = re.fullmatch(r"([a-z]+\d+)([a-z]*)(-flex)?\.[a-z0-9-]+", given)
         if not found:
             problems.append(f"instance_types has no type: got {given!r}, allowed such as m7i.large")
         # Amazon's own processors have a g behind the generation.
