@@ -1,5 +1,6 @@
 """Dumps in object storage: settings, the Job's second step, the stack's own bucket (BK-6, BK-7)."""
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -211,3 +212,213 @@ def test_bucket_names_are_those_that_aws_takes(name: str, accepted: bool) -> Non
         return
     with pytest.raises(ConfigError, match="archiveBucket is no bucket name"):
         archive(**{"bucket": name})
+
+
+def stack(name: str, **changes: Any) -> Graph:
+    return deploy_stack(name, **IMAGE, **changes)
+
+
+@pytest.mark.parametrize(("name", "daily"), [("staging", "false"), ("production", "true")])
+def test_each_stack_copies_what_it_has_to(name: str, daily: str) -> None:
+    """BK-6, BK-7: at 01:00, Sunday's for a year, in production the others for 30 days."""
+    graph = stack(name)
+    [job] = [r for r in graph.all("CronJob") if r.inputs["metadata"]["name"] == "backup"]
+    assert job.inputs["spec"]["schedule"] == "0 1 * * *"
+    [copy] = pod(graph)["spec"]["containers"]
+    env = {v["name"]: v["value"] for v in copy["env"]}
+    assert (env["DAILY"], env["WEEKLY_DAY"], env["PRUNE"]) == (daily, "0", "false")
+    assert env["TARGET"] == f"archive:nextstack-{name}-dumps"
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_the_stacks_own_bucket_is_private_and_keeps_what_it_has(name: str) -> None:
+    """BK-22, PL-8, S-7: in the second region, under a key of its own there."""
+    graph = stack(name)
+    bucket = graph.one("Bucket", "archive-bucket")
+    assert "::aws-recovery::" in bucket.provider
+    assert (bucket.protect, bucket.retain_on_delete) == (True, True)
+    assert bucket.inputs == {
+        "bucket": f"nextstack-{name}-dumps",
+        "forceDestroy": False,
+        "objectLockEnabled": False,
+        "tags": {"nextstack/component": "archive-bucket"},
+    }
+    closed = graph.one("BucketPublicAccessBlock", "archive-bucket").inputs
+    assert {name for name, on in closed.items() if on is True} == {
+        "blockPublicAcls",
+        "blockPublicPolicy",
+        "ignorePublicAcls",
+        "restrictPublicBuckets",
+        "skipDestroy",
+    }
+    owned = graph.one("BucketOwnershipControls", "archive-bucket").inputs
+    assert owned["rule"] == {"objectOwnership": "BucketOwnerEnforced"}
+    versions = graph.one("BucketVersioning", "archive-bucket").inputs
+    assert versions["versioningConfiguration"] == {"status": "Enabled", "mfaDelete": "Disabled"}
+    [rule] = graph.one("BucketServerSideEncryptionConfiguration", "archive-bucket").inputs["rules"]
+    key = graph.one("Key", "archive-bucket")
+    assert rule == {
+        "applyServerSideEncryptionByDefault": {
+            "sseAlgorithm": "aws:kms",
+            "kmsMasterKeyId": f"arn:aws:kms:zz-none-1:000000000000:{key.name}",
+        },
+        "bucketKeyEnabled": True,
+    }
+    assert "::aws-recovery::" in key.provider
+
+
+def test_the_bucket_refuses_old_tls_and_the_loss_of_a_version() -> None:
+    """BK-22: for good only by who may change its policy first."""
+    arn = "arn:aws:s3:::nextstack-production-dumps"
+    policy = json.loads(stack("production").one("BucketPolicy", "archive-bucket").inputs["policy"])
+    refused = {s["Sid"]: (s["Action"], s.get("Condition")) for s in policy["Statement"]}
+    assert refused == {
+        "TlsOnly": ("s3:*", {"Bool": {"aws:SecureTransport": "false"}}),
+        "NoOldTls": ("s3:*", {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+        "NothingIsLost": (["s3:DeleteBucket", "s3:DeleteObjectVersion"], None),
+    }
+    for statement in policy["Statement"]:
+        assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+        assert statement["Resource"] == [arn, f"{arn}/*"]
+
+
+def test_copies_grow_cold_and_go_in_time() -> None:
+    """BK-6, BK-7, S-4, S-6, RO-8: what a restore needs is not cold yet."""
+    graph = stack("production")
+    lifecycle = graph.one("BucketLifecycleConfiguration", "archive-bucket")
+    assert lifecycle.inputs["transitionDefaultMinimumObjectSize"] == "all_storage_classes_128K"
+    assert graph.one("BucketVersioning", "archive-bucket").urn in lifecycle.depends_on
+    assert lifecycle.inputs["rules"] == [
+        {
+            "id": "daily",
+            "status": "Enabled",
+            "filter": {"prefix": "daily/"},
+            "expiration": {"days": 30},
+            "noncurrentVersionExpiration": {"noncurrentDays": 7},
+        },
+        {
+            "id": "weekly",
+            "status": "Enabled",
+            "filter": {"prefix": "weekly/"},
+            "transitions": [{"days": 14, "storageClass": "GLACIER"}],
+            "expiration": {"days": 365},
+            "noncurrentVersionExpiration": {"noncurrentDays": 7},
+        },
+        {
+            "id": "abandoned-uploads",
+            "status": "Enabled",
+            "filter": {"prefix": ""},
+            "abortIncompleteMultipartUpload": {"daysAfterInitiation": 7},
+        },
+    ]
+    everything = stack("production", protectData=False)
+    bucket = everything.one("Bucket", "archive-bucket")
+    assert (bucket.inputs["forceDestroy"], bucket.retain_on_delete) == (True, False)
+    assert "DeleteBucket" not in everything.one("BucketPolicy", "archive-bucket").inputs["policy"]
+
+
+def test_the_job_adds_copies_by_a_role_and_deletes_none() -> None:
+    """BK-22, AP-4, SC-3: no key, and no token that Kubernetes accepts."""
+    graph = stack("production")
+    login = graph.one("Secret", "archive-login").inputs["stringData"]
+    assert not [name for name in login if name.startswith("AWS_")]
+    key = f"arn:aws:kms:zz-none-1:000000000000:{graph.one('Key', 'archive-bucket').name}"
+    assert login["RCLONE_CONFIG_ARCHIVE_PROVIDER"] == "AWS"
+    assert login["RCLONE_CONFIG_ARCHIVE_REGION"] == "us-west-2"
+    assert login["RCLONE_CONFIG_ARCHIVE_SERVER_SIDE_ENCRYPTION"] == "aws:kms"
+    assert login["RCLONE_CONFIG_ARCHIVE_SSE_KMS_KEY_ID"] == key
+    template = pod(graph)
+    assert template["spec"]["serviceAccountName"] == "dump-archive"
+    assert template["spec"]["automountServiceAccountToken"] is False
+    account = graph.one("ServiceAccount", "archive-bucket").inputs
+    assert account["metadata"]["name"] == "dump-archive"
+    assert account["automountServiceAccountToken"] is False
+    association = graph.one("PodIdentityAssociation", "archive-bucket")
+    assert {k: association.inputs[k] for k in ("clusterName", "namespace", "serviceAccount")} == {
+        "clusterName": "example-production",
+        "namespace": "nextstack-production",
+        "serviceAccount": "dump-archive",
+    }
+    trust = graph.one("Role", "archive-bucket").inputs["assumeRolePolicy"]
+    assert "arn:aws:eks:us-east-1:123456789012:cluster/example-production" in trust
+    [job] = [r for r in graph.all("CronJob") if r.inputs["metadata"]["name"] == "backup"]
+    assert association.urn in job.depends_on
+    assert template["metadata"]["labels"]["nextstack/reaches-pod-identity"] == "true"
+    rights = json.loads(graph.one("RolePolicy", "archive-bucket").inputs["policy"])["Statement"]
+    arn = "arn:aws:s3:::nextstack-production-dumps"
+    assert [(r["Action"], r["Resource"]) for r in rights] == [
+        ("s3:ListBucket", arn),
+        (
+            [
+                "s3:AbortMultipartUpload",
+                "s3:GetObject",
+                "s3:ListMultipartUploadParts",
+                "s3:PutObject",
+            ],
+            f"{arn}/*",
+        ),
+        (["kms:Decrypt", "kms:GenerateDataKey"], key),
+    ]
+    assert rights[2]["Condition"] == {
+        "StringEquals": {"kms:ViaService": "s3.us-west-2.amazonaws.com"}
+    }
+
+
+def test_the_agent_is_reached_at_its_own_address_alone() -> None:
+    policy = stack("production").one("NetworkPolicy", "archive-identity").inputs["spec"]
+    assert policy["podSelector"] == {"matchLabels": {"nextstack/reaches-pod-identity": "true"}}
+    assert policy["egress"] == [
+        {
+            "to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}],
+            "ports": [{"port": 80, "protocol": "TCP"}],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stack_name", "changes", "message"),
+    [
+        (
+            "dev",
+            {"archiveEnabled": True, "archiveImage": "localhost/a:1", "archiveBucket": "dumps"},
+            "archiveEndpoint is empty, but the stack has nothing on AWS",
+        ),
+        ("dev", {"uploadsEnabled": True, "uploadsBucket": "abc"}, "uploadsEnabled is true, but"),
+        (
+            "dev",
+            {"secretsCopyEnabled": True, "secretsCopyName": "a"},
+            "secretsCopyEnabled is true, but the stack has nothing on AWS",
+        ),
+        (
+            "staging",
+            {"awsRecoveryRegion": ""},
+            "archiveEndpoint is empty without awsRecoveryRegion",
+        ),
+        (
+            "staging",
+            {"awsRecoveryRegion": "", "archiveEnabled": False, "secretsCopyReplicate": True},
+            "secretsCopyReplicate is true without awsRecoveryRegion",
+        ),
+        (
+            "staging",
+            {
+                "awsRecoveryRegion": "",
+                "archiveEnabled": False,
+                "uploadsEnabled": True,
+                "uploadsReplicaBucket": "copies",
+            },
+            "uploadsReplicaBucket is set without awsRecoveryRegion",
+        ),
+        (
+            "staging",
+            {"backupIntervalHours": 12, "backupTime": "01:00"},
+            "archiveDaily is false with 2 dumps a day: got backupIntervalHours 12, allowed 24",
+        ),
+    ],
+)
+def test_what_is_kept_on_aws_needs_aws(
+    stack_name: str, changes: dict[str, Any], message: str
+) -> None:
+    """PL-7, BK-10, SC-5."""
+    with pytest.raises(ConfigError, match=message):
+        stack(stack_name, **changes)
