@@ -32,7 +32,8 @@ class Place:
     """A region: alarms are where their metrics are, and call topics of the same region only."""
 
     topics: Topics
-    opts: pulumi.ResourceOptions
+    provider: pulumi.ProviderResource | None = None
+    """By default that of the component."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,6 @@ class Alarms(pulumi.ComponentResource):
         super().__init__("nextstack:index:Alarms", name, {}, opts)
         self._args = args
         self._tags = {"nextstack/component": name}
-        self._parent = pulumi.ResourceOptions(parent=self)
         arns: list[pulumi.Output[str]] = []
         for place in (args.home, args.edge) if args.edge is not args.home else (args.home,):
             made = self._alarms(place)
@@ -98,7 +98,7 @@ class Alarms(pulumi.ComponentResource):
             ok_actions=topic,
             insufficient_data_actions=[],
             tags=self._tags,
-            opts=pulumi.ResourceOptions.merge(self._parent, place.opts),
+            opts=pulumi.ResourceOptions(parent=self, provider=place.provider),
         )
 
     def _composite(
@@ -113,7 +113,7 @@ class Alarms(pulumi.ComponentResource):
         rule = pulumi.Output.all(*(alarm.name for alarm in alarms)).apply(any_of)
         topic = [place.topics[Channel(Severity.CRITICAL)]]
         cloudwatch.CompositeAlarm(
-            name,
+            f"{name}-edge" if place is not self._args.home else name,
             alarm_name=name,
             alarm_description=reaction,
             alarm_rule=rule,
@@ -122,7 +122,7 @@ class Alarms(pulumi.ComponentResource):
             ok_actions=topic,
             insufficient_data_actions=[],
             tags=self._tags,
-            opts=pulumi.ResourceOptions.merge(self._parent, place.opts),
+            opts=pulumi.ResourceOptions(parent=self, provider=place.provider),
         )
 
 

@@ -39,6 +39,8 @@ class AnnouncementsArgs:
     """Identifiers of the RDS instances."""
     vaults: Sequence[str]
     """Names of the backup vaults."""
+    ready: Sequence[pulumi.Resource]
+    """What makes the instances: RDS tells of none that it does not have."""
 
 
 class Announcements(pulumi.ComponentResource):
@@ -70,7 +72,9 @@ class Announcements(pulumi.ComponentResource):
             event_categories=categories,
             enabled=True,
             tags=self._tags,
-            opts=self._child,
+            opts=pulumi.ResourceOptions.merge(
+                self._child, pulumi.ResourceOptions(depends_on=self._args.ready)
+            ),
         )
 
     def _rule(

@@ -12,7 +12,14 @@ from pulumi_aws import cloudwatch
 
 from components.aws.alert_ladder import HOUR, LADDER, MINUTE, Notice, Rung, Severity, Signal
 from components.aws.log_metrics import APPLICATION_METRICS
-from components.aws.measurements import BACKUP, CACHE, Measurement, Metric, Targets, measurements
+from components.aws.measurements import (
+    CACHE,
+    Measurement,
+    Metric,
+    Targets,
+    measurements,
+    vault_metric,
+)
 
 COLUMNS, WIDTH, HEIGHT = 24, 8, 6
 COLOURS = {Severity.CRITICAL: "#d62728", Severity.HIGH: "#ff7f0e", Severity.MEDIUM: "#bcbd22"}
@@ -173,7 +180,7 @@ def _extras(targets: Targets, region: str, log_group: str) -> list[Widget]:
         for node in targets.cache_nodes
     ]
     jobs = [
-        Metric(namespace=BACKUP, name=name, statistic="Sum", dimensions={"BackupVaultName": vault})
+        vault_metric(vault, name)
         for vault in targets.vaults
         for name in ("NumberOfBackupJobsCompleted", "NumberOfBackupJobsFailed")
     ]

@@ -5,7 +5,7 @@ fifteenth of what CloudWatch takes to read the lines in; there is no cheaper way
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -25,6 +25,8 @@ class LogArchiveArgs:
     """How long the archive keeps a line."""
     groups: Mapping[str, tuple[str, str]]
     """By label: name of the log group, and the pattern of the lines to keep; empty for all."""
+    ready: Sequence[pulumi.Resource]
+    """What makes the log groups."""
     keep_data: bool = True
     """Whether the bucket outlives this component; by default so."""
 
@@ -55,7 +57,7 @@ class LogArchive(pulumi.ComponentResource):
                 distribution="ByLogStream",
                 apply_on_transformed_logs=False,
                 opts=pulumi.ResourceOptions.merge(
-                    self._child, pulumi.ResourceOptions(depends_on=[permission])
+                    self._child, pulumi.ResourceOptions(depends_on=[permission, *args.ready])
                 ),
             )
         self.register_outputs({"bucket": bucket.bucket})

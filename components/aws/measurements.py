@@ -41,6 +41,11 @@ class Targets:
     most_connections: int
     cache_nodes: tuple[str, ...]
     vaults: tuple[str, ...]
+    """Names of the vaults of AWS Backup."""
+    daily_vaults: tuple[str, ...]
+    """Those that get a point each day, or more."""
+    tested_vaults: tuple[str, ...]
+    """Those whose points are restored each week."""
     certificates: tuple[pulumi.Input[str], ...]
     health_check: pulumi.Input[str] | None
     checkers: tuple[str, ...]
@@ -84,10 +89,12 @@ def _own(targets: Targets, name: str, statistic: str = "Sum") -> Metric:
     return Metric(namespace=targets.own, name=name, statistic=statistic, dimensions={})
 
 
-def _count(name: str, statistic: str = "Sum") -> Callable[[Targets], list[Measurement]]:
+def _count(
+    name: str, statistic: str = "Sum", subject: str = ""
+) -> Callable[[Targets], list[Measurement]]:
     """One of our own metrics as it is."""
     return lambda targets: [
-        Measurement(subject="", metrics={"value": _own(targets, name, statistic)})
+        Measurement(subject=subject, metrics={"value": _own(targets, name, statistic)})
     ]
 
 
@@ -326,22 +333,29 @@ def _at_maximum(targets: Targets) -> list[Measurement]:
 def _backups(targets: Targets) -> list[Measurement]:
     """The dump, and each vault's recovery points."""
     return [
-        Measurement(subject="dump", metrics={"done": _own(targets, "DumpsDone")}),
-        *(
-            Measurement(
-                subject=vault,
-                metrics={
-                    "done": Metric(
-                        namespace=BACKUP,
-                        name="NumberOfBackupJobsCompleted",
-                        statistic="Sum",
-                        dimensions={"BackupVaultName": vault},
-                    )
-                },
-            )
-            for vault in targets.vaults
-        ),
+        *_count("DumpsDone", subject="dump")(targets),
+        *_jobs(targets.daily_vaults, "NumberOfBackupJobsCompleted"),
     ]
+
+
+def _restores(targets: Targets) -> list[Measurement]:
+    """Of the dump, and of each vault's recovery points."""
+    return [
+        *_count("RestoreTestsDone", subject="dump")(targets),
+        *_jobs(targets.tested_vaults, "NumberOfRestoreJobsCompleted"),
+    ]
+
+
+def _jobs(vaults: tuple[str, ...], name: str) -> list[Measurement]:
+    return [
+        Measurement(subject=f"vault-{vault}", metrics={"value": vault_metric(vault, name)})
+        for vault in vaults
+    ]
+
+
+def vault_metric(vault: str, name: str) -> Metric:
+    dimensions = {"BackupVaultName": vault}
+    return Metric(namespace=BACKUP, name=name, statistic="Sum", dimensions=dimensions)
 
 
 def _certificates(targets: Targets) -> list[Measurement]:
@@ -412,7 +426,7 @@ MEASURES: Mapping[Signal, Callable[[Targets], list[Measurement]]] = {
     Signal.BACKUP_FAILED: _count("DumpsFailed"),
     Signal.BACKUPS: _backups,
     Signal.RESTORE_FAILED: _count("RestoreTestsFailed"),
-    Signal.RESTORES: _count("RestoreTestsDone"),
+    Signal.RESTORES: _restores,
     Signal.RESTORE_TIME: _count("RestoreTestSeconds", "Maximum"),
     Signal.CERTIFICATE: _certificates,
     Signal.TRAFFIC: _traffic,

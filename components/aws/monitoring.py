@@ -35,8 +35,6 @@ class MonitoringArgs:
     """Provider of us-east-1."""
     ready: Sequence[pulumi.Resource]
     """What has to exist before it is watched."""
-    vaults: tuple[str, ...] = ()
-    """Names of the backup vaults; by default there are none."""
     certificates: tuple[pulumi.Input[str], ...] = ()
     """ARNs of the stack's own certificates in its region, beside the configured ones."""
 
@@ -56,7 +54,6 @@ class Monitoring(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         # After what is watched: AWS refuses to watch what it does not know.
         self._later = pulumi.ResourceOptions(parent=self, depends_on=args.ready)
-        self._edge = pulumi.ResourceOptions(parent=self, provider=args.edge)
         home, edge = self._places()
         targets = self._targets()
         self._logs(targets)
@@ -67,8 +64,13 @@ class Monitoring(pulumi.ComponentResource):
         )
         Announcements(
             "announcements",
-            AnnouncementsArgs(topics=home.topics, instances=targets.instances, vaults=args.vaults),
-            self._later,
+            AnnouncementsArgs(
+                topics=home.topics,
+                instances=targets.instances,
+                vaults=targets.vaults,
+                ready=args.ready,
+            ),
+            self._child,
         )
         CostWatch(
             "costs",
@@ -94,14 +96,14 @@ class Monitoring(pulumi.ComponentResource):
     def _places(self) -> tuple[Place, Place]:
         """The stack's region, and that of the health check; the same place where it is the same."""
         config = self._args.config
-        home = Place(
-            topics=self._topics("alerts", config.aws.region, self._child), opts=self._child
-        )
+        home = Place(topics=self._topics("alerts", config.aws.region, self._child))
         if config.aws.region == EDGE_REGION:
             edge, topics = home, [*home.topics.values()]
         else:
             away = pulumi.ResourceOptions(parent=self, providers=[self._args.edge])
-            edge = Place(topics=self._topics("alerts-edge", EDGE_REGION, away), opts=self._edge)
+            edge = Place(
+                topics=self._topics("alerts-edge", EDGE_REGION, away), provider=self._args.edge
+            )
             topics = [*home.topics.values(), *edge.topics.values()]
         if config.monitoring.slack_channel_id:
             make_slack_channel(
@@ -132,6 +134,7 @@ class Monitoring(pulumi.ComponentResource):
         config = self._args.config
         on_rds = config.backend.database is DatabaseBackend.RDS
         on_elasticache = config.backend.cache is CacheBackend.ELASTICACHE
+        vaults = (config.vault.name,) if on_rds and config.vault.used else ()
         deployed = bool(config.site.image)
         database, group = config.rds.instance_name, config.elasticache.group_name
         groups = (group, f"{group}-queue") if config.redis.queue else (group,)
@@ -157,7 +160,9 @@ class Monitoring(pulumi.ComponentResource):
                 for number in range(1, config.elasticache.nodes + 1)
                 if on_elasticache
             ),
-            vaults=self._args.vaults,
+            vaults=vaults,
+            daily_vaults=vaults if config.vault.hours else (),
+            tested_vaults=vaults if config.vault.test else (),
             certificates=(*config.monitoring.certificate_arns, *self._args.certificates),
             health_check=self._health_check() if deployed else None,
             checkers=config.monitoring.health_regions,
@@ -192,7 +197,8 @@ class Monitoring(pulumi.ComponentResource):
                     region=config.aws.region,
                     days=config.monitoring.archive_days,
                     groups=groups,
+                    ready=self._args.ready,
                     keep_data=config.site.protect_data,
                 ),
-                self._later,
+                self._child,
             )
