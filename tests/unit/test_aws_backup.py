@@ -643,7 +643,6 @@ def test_a_lost_region_is_restored_from_the_copies_in_the_other(
     """BK-18, RO-7."""
     graph = stack(
         awsRegion="us-west-2",
-        monitoringLevel="off",
         awsZones='["us-west-2a", "us-west-2b", "us-west-2c"]',
         awsRecoveryRegion="us-east-1",
         rdsInstanceName="nextstack-production-2",
