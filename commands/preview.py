@@ -96,10 +96,11 @@ def _compared(
     else:
         for found in reports:
             Console().print(review.show(found, base), soft_wrap=False)
-    return max([_code(found) for found in reports])
+    return max([exit_code(found) for found in reports])
 
 
-def _code(report: "Report") -> int:
+def exit_code(report: "Report") -> int:
+    """How a comparison ends: a danger counts more than a broken policy."""
     if report.open:
         return DANGEROUS
     return 0 if report.verdict.passed else BROKEN
