@@ -27,8 +27,7 @@ def graph(
 
     From the committed files alone; svg needs Graphviz on the machine.
     """
-    from offline import draw
-    from offline.diagram import of_stack
+    from offline.diagram import draw, of_stack
 
     write = draw.svg if format is Format.SVG else draw.mermaid
     picture = write(of_stack(stack))

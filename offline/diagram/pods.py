@@ -1,66 +1,21 @@
-"""A stack as a picture: what runs, who talks to whom, and which walls are between them.
+"""What runs in the cluster and who may talk to whom: nodes and flows of a stack's pods.
 
-Everything is read from the recorded graph: workloads by their labels, flows from the network
-policies and Services, walls from namespaces, networks and regions. Leaves out drawing (draw.py);
-what only supports others (keys, roles, rules, log groups) is counted, not drawn.
+Workloads are told by their labels, flows by the network policies and Services, the wall by the
+namespace. Leaves out what is outside of the cluster (cloud.py).
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from components.schedule import DAYS
-from offline.preview import preview
-from offline.recorder import PROJECT, Graph, Registered, stack_settings
+from offline.diagram.model import Flow, Node, Shape
+from offline.recorder import Graph, Registered
 
 NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 WORKLOADS = ("CronJob", "Deployment", "Job", "StatefulSet")
-EVERYWHERE = "0.0.0.0/0"
+REACHES = "nextstack/reaches-"
 
-
-class Shape(StrEnum):
-    PERSON = "person"
-    SERVER = "server"
-    STORE = "store"
-    JOB = "job"
-    SERVICE = "service"
-    """Something that somebody else runs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    id: str
-    title: str
-    detail: str = ""
-    shape: Shape = Shape.SERVER
-    walls: tuple[str, ...] = ()
-    """What it is inside of, the outermost first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flow:
-    source: str
-    target: str
-    label: str = ""
-    copies: bool = False
-    """Whether it carries copies of data, not requests."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Diagram:
-    title: str
-    nodes: list[Node]
-    flows: list[Flow]
-    supporting: Counter[str]
-    """How many there are of what is not drawn, by kind."""
-
-
-PEOPLE = Node(id="people", title="people", shape=Shape.PERSON)
-INTERNET = Node(
-    id="internet", title="other services", detail="sign-in, AI, mail", shape=Shape.SERVICE
-)
 TITLES = {
     "backup": "dump",
     "migration": "schema migration",
@@ -80,33 +35,9 @@ TITLES = {
 STORES = ("postgres", "redis")
 
 
-# A stack whose image is made later is drawn with its application all the same.
-ANY_IMAGE = {"image": f"app@sha256:{'0' * 64}", "deploymentVersion": "next"}
-
-
-def of_stack(stack_name: str) -> Diagram:
-    """The picture of a committed stack."""
-    settings = stack_settings(stack_name)
-    overrides = {} if settings[f"{PROJECT['name']}:image"] else ANY_IMAGE
-    return diagram(preview(stack_name, **overrides), f"stack {stack_name}")
-
-
-def diagram(graph: Graph, title: str) -> Diagram:
-    """The picture of one recorded stack."""
-    found = _nodes(graph)
-    nodes = {node.id: node for node in found}
-    flows = [
-        flow
-        for flow in dict.fromkeys([*_entries(graph), *_permitted(graph), *_volume_flows(graph)])
-        if flow.source in nodes and flow.target in nodes and flow.source != flow.target
-    ]
-    used = {end for flow in flows for end in (flow.source, flow.target)}
-    drawn = [node for node in found if node.id in used or node not in (PEOPLE, INTERNET)]
-    return Diagram(title=title, nodes=drawn, flows=flows, supporting=_supporting(graph))
-
-
-def _nodes(graph: Graph) -> list[Node]:
-    walls = _cluster_walls(graph)
+def nodes(graph: Graph, outside: tuple[str, ...]) -> list[Node]:
+    """Workloads and shared volumes; `outside` are the walls around the cluster."""
+    walls = (*outside, _namespace(graph))
     found = _workloads(graph)
     instances = Counter(_labels(workload)[INSTANCE] for workload in found)
     workloads = [
@@ -116,7 +47,7 @@ def _nodes(graph: Graph) -> list[Node]:
         for instance in (_labels(workload)[INSTANCE],)
     ]
     volumes = [_volume(resource, walls) for resource in graph.all("PersistentVolumeClaim")]
-    return [PEOPLE, INTERNET, *workloads, *sorted(volumes, key=lambda node: node.id)]
+    return [*workloads, *sorted(volumes, key=lambda node: node.id)]
 
 
 def _workloads(graph: Graph) -> list[Registered]:
@@ -192,19 +123,22 @@ def _volume(claim: Registered, walls: tuple[str, ...]) -> Node:
     )
 
 
-def _cluster_walls(graph: Graph) -> tuple[str, ...]:
-    namespace = graph.one("core/v1:Namespace").object_name
-    return (
-        f"namespace {namespace}: Pod Security restricted, all traffic denied but what is shown",
-    )
+def _namespace(graph: Graph) -> str:
+    name = graph.one("core/v1:Namespace").object_name
+    return f"namespace {name}: restricted pods, no traffic but what is shown"
 
 
-def _entries(graph: Graph) -> Iterator[Flow]:
-    """From people to the Service that is open to them."""
-    for service in graph.all("Service"):
-        spec = service.inputs["spec"]
-        if spec.get("type") in ("LoadBalancer", "NodePort"):
-            yield Flow(source=PEOPLE.id, target=_id(spec["selector"]), label="HTTP(S)")
+def flows(graph: Graph) -> list[Flow]:
+    """Who calls whom, and who shares a volume; also with ends outside of the cluster."""
+    return [*_permitted(graph), *_volume_flows(graph)]
+
+
+def front_doors(graph: Graph) -> list[str]:
+    """The workloads that strangers reach."""
+    specs = [service.inputs["spec"] for service in graph.all("Service")]
+    return [
+        _id(spec["selector"]) for spec in specs if spec.get("type") in ("LoadBalancer", "NodePort")
+    ]
 
 
 def _permitted(graph: Graph) -> Iterator[Flow]:
@@ -219,9 +153,14 @@ def _permitted(graph: Graph) -> Iterator[Flow]:
                 yield from _between(workloads, wanted, own, rule)
         for rule in spec.get("egress", []):
             ranges = [peer["ipBlock"]["cidr"] for peer in rule.get("to", []) if "ipBlock" in peer]
-            if EVERYWHERE in ranges:
-                for labels in _matching(workloads, own):
-                    yield Flow(source=_id(labels), target=INTERNET.id, label=_ports(rule))
+            for labels in _matching(workloads, own) if ranges else []:
+                yield Flow(source=_id(labels), target=_outside(own), label=_ports(rule))
+
+
+def _outside(selector: dict[str, str]) -> str:
+    """Where a policy with address ranges leads: to the server that its label names, or anywhere."""
+    servers = [name.removeprefix(REACHES) for name in selector if name.startswith(REACHES)]
+    return f"cloud/{servers[0]}" if servers else "internet"
 
 
 def _between(
@@ -263,7 +202,3 @@ def _volume_flows(graph: Graph) -> Iterator[Flow]:
                 yield Flow(source=id_, target=me, label="reads", copies=True)
             else:
                 yield Flow(source=me, target=id_, label="files", copies=True)
-
-
-def _supporting(graph: Graph) -> Counter[str]:
-    return Counter()

@@ -1,4 +1,4 @@
-"""Draws a diagram: SVG for a page, Mermaid for Markdown. Leaves out what is in it (diagram.py)."""
+"""Draws a diagram: SVG for a page, Mermaid for Markdown. Leaves out what is in it."""
 
 import html
 import json
@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 
-from offline.diagram import Diagram, Node, Shape
+from offline.diagram.model import Diagram, Node, Shape
 
 STYLES = {
     Shape.PERSON: {"shape": "oval", "fillcolor": "#fff7d6"},
@@ -20,7 +20,11 @@ PICTURE = {"rankdir": "LR", "labelloc": "b", "nodesep": "0.25", "ranksep": "0.7"
 NODES = {"style": "filled", "color": "#8a94a6", "fontsize": "12", "margin": "0.15,0.08"}
 FLOWS = {"color": "#5b6577", "fontsize": "10", "fontcolor": "#5b6577", "arrowsize": "0.7"}
 COPIES = {"style": "dashed", "color": "#2e8b57"}
-FRAME = {"style": "rounded,filled", "color": "#a9b4c6", "fontsize": "12", "labeljust": "l"}
+FRAME = {"style": "rounded,filled", "color": "#a9b4c6", "labeljust": "l", "labelloc": "t"} | {
+    "fontsize": "12",
+    "fontcolor": "#333a47",
+    "margin": "12",
+}
 # Fill of a frame, from the outermost inwards.
 WALLS = ("#fbfbfd", "#f3f6fb", "#ebf0f8", "#e3e9f3", "#dbe2ee")
 MERMAID = {
