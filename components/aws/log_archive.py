@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import cloudwatch, iam, kinesis, s3
+from pulumi_aws import cloudwatch, iam, kinesis
 
-from components.aws.kms import encryption_key
+from components.aws.bucket import BucketArgs, LifecycleRule, PrivateBucket, private_bucket
 
 # Large objects: the cold class bills 128 KiB at least. The limits of Firehose.
 BUFFER_MIB, BUFFER_S = 128, 900
@@ -19,6 +19,7 @@ BUFFER_MIB, BUFFER_S = 128, 900
 
 @dataclass(frozen=True, kw_only=True)
 class LogArchiveArgs:
+    bucket_name: str
     account_id: str
     region: str
     days: int
@@ -39,10 +40,19 @@ class LogArchive(pulumi.ComponentResource):
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
         self._tags = {"nextstack/component": name}
-        kept = pulumi.ResourceOptions(parent=self, protect=args.keep_data)
-        key = encryption_key(name, "archive of logs", args.account_id, self._tags, kept)
-        bucket = self._bucket(key.arn, kept)
-        stream = self._stream(bucket, key.arn)
+        made = private_bucket(
+            name,
+            BucketArgs(
+                bucket_name=args.bucket_name,
+                holds="logs of pods and database",
+                account_id=args.account_id,
+                rules=[_rule(args.days)],
+                tags=self._tags,
+                keep_data=args.keep_data,
+            ),
+            pulumi.ResourceOptions(parent=self, protect=args.keep_data),
+        )
+        stream = self._stream(made)
         sender = self._role("sender", f"logs.{args.region}.amazonaws.com")
         permission = self._may(
             "sender", sender, {"Action": ["firehose:PutRecord*"], "Resource": stream.arn}
@@ -60,68 +70,11 @@ class LogArchive(pulumi.ComponentResource):
                     self._child, pulumi.ResourceOptions(depends_on=[permission, *args.ready])
                 ),
             )
-        self.register_outputs({"bucket": bucket.bucket})
+        self.register_outputs({"bucket": made.bucket.bucket})
 
-    def _bucket(self, key: pulumi.Output[str], kept: pulumi.ResourceOptions) -> s3.Bucket:
-        name, child = self._name, self._child
-        bucket = s3.Bucket(
-            name,
-            force_destroy=False,
-            tags=self._tags,
-            opts=pulumi.ResourceOptions.merge(
-                kept, pulumi.ResourceOptions(retain_on_delete=self._args.keep_data)
-            ),
-        )
-        s3.BucketServerSideEncryptionConfiguration(
-            name,
-            bucket=bucket.id,
-            rules=[
-                {
-                    "apply_server_side_encryption_by_default": {
-                        "sse_algorithm": "aws:kms",
-                        "kms_master_key_id": key,
-                    },
-                    "bucket_key_enabled": True,
-                }
-            ],
-            opts=child,
-        )
-        s3.BucketPublicAccessBlock(
-            name,
-            bucket=bucket.id,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=child,
-        )
-        s3.BucketPolicy(
-            name, bucket=bucket.id, policy=bucket.arn.apply(refusing_plain_text), opts=child
-        )
-        s3.BucketVersioning(
-            name, bucket=bucket.id, versioning_configuration={"status": "Enabled"}, opts=child
-        )
-        s3.BucketLifecycleConfiguration(
-            name,
-            bucket=bucket.id,
-            rules=[
-                {
-                    "id": "archive",
-                    "status": "Enabled",
-                    "filter": {"prefix": ""},
-                    "transitions": [{"days": 0, "storage_class": "GLACIER_IR"}],
-                    "expiration": {"days": self._args.days},
-                    "noncurrent_version_expiration": {"noncurrent_days": 1},
-                    "abort_incomplete_multipart_upload": {"days_after_initiation": 7},
-                }
-            ],
-            opts=child,
-        )
-        return bucket
-
-    def _stream(self, bucket: s3.Bucket, key: pulumi.Output[str]) -> kinesis.FirehoseDeliveryStream:
+    def _stream(self, made: PrivateBucket) -> kinesis.FirehoseDeliveryStream:
         writer = self._role("writer", "firehose.amazonaws.com")
-        objects = bucket.arn.apply(lambda arn: [arn, f"{arn}/*"])
+        key = made.key.arn
         permission = self._may(
             "writer",
             writer,
@@ -133,7 +86,7 @@ class LogArchive(pulumi.ComponentResource):
                     "s3:ListBucketMultipartUploads",
                     "s3:PutObject",
                 ],
-                "Resource": objects,
+                "Resource": [made.arn, f"{made.arn}/*"],
             },
             {"Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": key},
         )
@@ -141,7 +94,7 @@ class LogArchive(pulumi.ComponentResource):
             self._name,
             destination="extended_s3",
             extended_s3_configuration={
-                "bucket_arn": bucket.arn,
+                "bucket_arn": made.bucket.arn,
                 "role_arn": writer.arn,
                 "kms_key_arn": key,
                 "prefix": "logs/!{timestamp:yyyy/MM/dd}/",
@@ -159,7 +112,7 @@ class LogArchive(pulumi.ComponentResource):
             },
             tags=self._tags,
             opts=pulumi.ResourceOptions.merge(
-                self._child, pulumi.ResourceOptions(depends_on=[permission])
+                self._child, pulumi.ResourceOptions(depends_on=[permission, *made.ready])
             ),
         )
 
@@ -200,14 +153,13 @@ class LogArchive(pulumi.ComponentResource):
         )
 
 
-def refusing_plain_text(bucket_arn: str) -> str:
-    """The policy of a bucket that only speaks TLS."""
-    statement = {
-        "Sid": "TlsOnly",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [bucket_arn, f"{bucket_arn}/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+def _rule(days: int) -> LifecycleRule:
+    """Cold from the first day on: what is new, CloudWatch has."""
+    return {
+        "id": "archive",
+        "status": "Enabled",
+        "filter": {"prefix": ""},
+        "transitions": [{"days": 0, "storage_class": "GLACIER_IR"}],
+        "expiration": {"days": days},
+        "noncurrent_version_expiration": {"noncurrent_days": 1},
     }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

@@ -47,6 +47,9 @@ class Targets:
     tested_vaults: tuple[str, ...]
     """Those whose points are restored each week."""
     certificates: tuple[pulumi.Input[str], ...]
+    """Those of the load balancer, which are in the stack's region."""
+    edge_certificates: tuple[pulumi.Input[str], ...]
+    """Those of the CDN, which are in us-east-1."""
     health_check: pulumi.Input[str] | None
     checkers: tuple[str, ...]
     """Regions that the health check asks from."""
@@ -361,7 +364,7 @@ def vault_metric(vault: str, name: str) -> Metric:
 def _certificates(targets: Targets) -> list[Measurement]:
     return [
         Measurement(
-            subject=str(number),
+            subject=f"{server}-{number}" if number > 1 else server,
             metrics={
                 "days": Metric(
                     namespace=CERTIFICATES,
@@ -370,8 +373,13 @@ def _certificates(targets: Targets) -> list[Measurement]:
                     dimensions={"CertificateArn": arn},
                 )
             },
+            at_edge=server == "cdn",
         )
-        for number, arn in enumerate(targets.certificates, 1)
+        for server, arns in (
+            ("balancer", targets.certificates),
+            ("cdn", targets.edge_certificates),
+        )
+        for number, arn in enumerate(arns, 1)
     ]
 
 

@@ -36,7 +36,9 @@ class MonitoringArgs:
     ready: Sequence[pulumi.Resource]
     """What has to exist before it is watched."""
     certificates: tuple[pulumi.Input[str], ...] = ()
-    """ARNs of the stack's own certificates in its region, beside the configured ones."""
+    """ARNs of the certificates of the load balancer; by default nobody tells of their end."""
+    cdn_certificates: tuple[pulumi.Input[str], ...] = ()
+    """ARNs of those of the CDN."""
 
 
 class Monitoring(pulumi.ComponentResource):
@@ -62,26 +64,7 @@ class Monitoring(pulumi.ComponentResource):
             AlarmsArgs(prefix=self._prefix, targets=targets, home=home, edge=edge),
             self._child,
         )
-        Announcements(
-            "announcements",
-            AnnouncementsArgs(
-                topics=home.topics,
-                instances=targets.instances,
-                vaults=targets.vaults,
-                ready=args.ready,
-            ),
-            self._child,
-        )
-        CostWatch(
-            "costs",
-            CostWatchArgs(
-                config=config.budget,
-                stack=pulumi.get_stack(),
-                prefix=self._prefix,
-                topics=home.topics,
-            ),
-            self._child,
-        )
+        self._tell(home.topics, targets)
         self.topics = {channel.value: home.topics[channel] for channel in Channel}
         self.dashboard_url = make_dashboard(
             self._prefix,
@@ -92,6 +75,30 @@ class Monitoring(pulumi.ComponentResource):
             self._child,
         )
         self.register_outputs({"topics": self.topics, "dashboardUrl": self.dashboard_url})
+
+    def _tell(self, topics: Topics, targets: Targets) -> None:
+        """What AWS tells by itself, and what it bills."""
+        args = self._args
+        Announcements(
+            "announcements",
+            AnnouncementsArgs(
+                topics=topics,
+                instances=targets.instances,
+                vaults=targets.vaults,
+                ready=args.ready,
+            ),
+            self._child,
+        )
+        CostWatch(
+            "costs",
+            CostWatchArgs(
+                config=args.config.budget,
+                stack=pulumi.get_stack(),
+                prefix=self._prefix,
+                topics=topics,
+            ),
+            self._child,
+        )
 
     def _places(self) -> tuple[Place, Place]:
         """The stack's region, and that of the health check; the same place where it is the same."""
@@ -163,7 +170,8 @@ class Monitoring(pulumi.ComponentResource):
             vaults=vaults,
             daily_vaults=vaults if config.vault.hours else (),
             tested_vaults=vaults if config.vault.test else (),
-            certificates=(*config.monitoring.certificate_arns, *self._args.certificates),
+            certificates=self._args.certificates,
+            edge_certificates=self._args.cdn_certificates,
             health_check=self._health_check() if deployed else None,
             checkers=config.monitoring.health_regions,
         )
@@ -193,6 +201,7 @@ class Monitoring(pulumi.ComponentResource):
             LogArchive(
                 "log-archive",
                 LogArchiveArgs(
+                    bucket_name=f"{self._prefix.lower()[:45]}-logs-{config.aws.account_id}",
                     account_id=config.aws.account_id,
                     region=config.aws.region,
                     days=config.monitoring.archive_days,

@@ -18,7 +18,6 @@ HTTPS = re.compile(r"https://[\w.-]+(:\d+)?/\S*", re.ASCII)
 SLACK_WORKSPACE = re.compile(r"T[A-Z0-9]{8,}")
 SLACK_CHANNEL = re.compile(r"[CG][A-Z0-9]{8,}")
 LOG_GROUP = re.compile(r"[\w./#-]{1,512}", re.ASCII)
-CERTIFICATE = re.compile(r"arn:aws:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]{36}")
 # Route 53 checks from nowhere else, and from no fewer than three of them.
 CHECKERS = (
     "us-east-1",
@@ -52,7 +51,6 @@ class MonitoringConfig:
     log_group: str
     archive_days: int
     health_regions: tuple[str, ...]
-    certificate_arns: tuple[str, ...]
 
     def __post_init__(self) -> None:
         refuse([*_addresses(self), *_slack(self), *_sources(self), *_level(self)])
@@ -139,9 +137,7 @@ def _sources(config: MonitoringConfig) -> list[str]:
             f"health_regions cannot check: got {', '.join(config.health_regions) or 'none'}, "
             f"allowed {LEAST_CHECKERS} or more of {', '.join(CHECKERS)}"
         )
-    return problems + _unlike(
-        CERTIFICATE, "certificate_arns", config.certificate_arns, "arn:aws:acm:...:certificate/..."
-    )
+    return problems
 
 
 def _level(config: MonitoringConfig) -> list[str]:

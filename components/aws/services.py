@@ -45,7 +45,13 @@ def make_services(
 
     monitoring = Monitoring(
         "monitoring",
-        MonitoringArgs(config=config, edge=regions.edge, ready=ready),
+        MonitoringArgs(
+            config=config,
+            edge=regions.edge,
+            ready=ready,
+            certificates=(edge.certificate_arn,) if edge.certificate_arn else (),
+            cdn_certificates=(edge.cdn_certificate_arn,) if edge.cdn_certificate_arn else (),
+        ),
         pulumi.ResourceOptions(providers=[regions.home]),
     )
     return Services(alert_topics=monitoring.topics, dashboard_url=monitoring.dashboard_url)

@@ -31,9 +31,6 @@ AWAY: dict[str, Any] = {
     "awsRegion": "eu-central-1",
     "awsZones": json.dumps([f"eu-central-1{zone}" for zone in "abc"]),
 }
-CERTIFICATE = "arn:aws:acm:us-east-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"
-WATCHED: dict[str, Any] = {**IMAGE, "monitoringCertificateArns": json.dumps([CERTIFICATE])}
-
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 C, H, M = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM
 # As the table of requirements has it: severity, comparison, threshold, window in seconds (0: none).
@@ -80,7 +77,7 @@ REQUIRED: dict[str, list[tuple[Severity, Over, float, int]]] = {
 
 @pytest.fixture(scope="module", params=ON_AWS)
 def graph(request: pytest.FixtureRequest) -> Graph:
-    return deploy_stack(request.param, **WATCHED)
+    return deploy_stack(request.param, **IMAGE)
 
 
 def alarms(graph: Graph, rung_id: str) -> list[Registered]:
@@ -252,8 +249,8 @@ BOUNDARIES: list[tuple[str, str, dict[str, float], dict[str, float]]] = [
     ("AL-27", "restores-vault-nextstack-production", {"value": 1}, {"value": 0}),
     ("AL-28", "medium-restore-time", {"value": 1800}, {"value": 1801}),
     ("AL-28", "high-restore-time", {"value": 14_400}, {"value": 14_401}),
-    ("AL-29", "medium-certificate-1", {"days": 30}, {"days": 29}),
-    ("AL-29", "critical-certificate-1", {"days": 7}, {"days": 6}),
+    ("AL-29", "medium-certificate-balancer", {"days": 30}, {"days": 29}),
+    ("AL-29", "critical-certificate-balancer", {"days": 7}, {"days": 6}),
     ("AL-31", "refused", {"part": 10, "whole": 100}, {"part": 11, "whole": 100}),
     ("AL-32", "third-party", {"value": 0}, {"value": 1}),
     ("AL-33", "analysis", {"part": 50, "whole": 99}, {"part": 6, "whole": 100}),
@@ -269,7 +266,7 @@ BOUNDARIES: list[tuple[str, str, dict[str, float], dict[str, float]]] = [
 def test_each_alarm_fires_from_its_threshold_on(
     rung_id: str, what: str, good: dict[str, float], bad: dict[str, float]
 ) -> None:
-    graph = deploy_stack("production", **WATCHED)
+    graph = deploy_stack("production", **IMAGE)
     [alarm] = [a for a in alarms(graph, rung_id) if a.name.endswith(what)]
     assert not fires(alarm, good)
     assert fires(alarm, bad)
@@ -341,6 +338,14 @@ def test_elsewhere_health_is_watched_where_its_metrics_are() -> None:
     rules = {r.inputs["alarmRule"] for r in graph.all("CompositeAlarm") if r in at_edge}
     assert rules == {'ALARM("nextstack-production-AL-1-critical-health")'}
     assert len(graph.all("CompositeAlarm")) == 4
+
+
+def test_the_certificate_of_the_cdn_is_watched_where_it_is() -> None:
+    """AL-29."""
+    graph = deploy_stack("production", **IMAGE, **AWAY, cdnEnabled=True)
+    found = {a.name.rsplit("-", 1)[1]: a.provider for a in alarms(graph, "AL-29")}
+    assert "::aws-home::" in found["balancer"]
+    assert "::aws-edge::" in found["cdn"]
 
 
 def test_the_site_is_asked_from_outside(graph: Graph) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from conftest import deploy, deploy_stack, knobs
 from pulumi.runtime import rpc
 from pulumi_aws import kinesis, sns
-from test_monitoring import AWAY, IMAGE, ON_AWS, WATCHED
+from test_monitoring import AWAY, IMAGE, ON_AWS
 
 from components.aws.alert_ladder import LADDER, Notice
 from components.aws.dashboard import renamed
@@ -25,7 +26,7 @@ CHANNELS = ("critical", "high", "medium", "business")
 
 @pytest.fixture(scope="module", params=ON_AWS)
 def graph(request: pytest.FixtureRequest) -> Graph:
-    return deploy_stack(request.param, **WATCHED)
+    return deploy_stack(request.param, **IMAGE)
 
 
 def subscribers(graph: Graph, channel: str) -> set[tuple[str, str]]:
@@ -290,10 +291,12 @@ def test_logs_are_archived_for_a_year(graph: Graph) -> None:
     """MO-6: beside the 30 days that CloudWatch keeps them."""
     stream = graph.one("FirehoseDeliveryStream").inputs
     assert stream["serverSideEncryption"]["enabled"] is True
-    [rule] = graph.one("BucketLifecycleConfiguration", "log-archive").inputs["rules"]
+    rules = graph.one("BucketLifecycleConfiguration", "log-archive").inputs["rules"]
+    rule = next(rule for rule in rules if rule["id"] == "archive")
     assert rule["expiration"] == {"days": 365}
     assert rule["transitions"] == [{"days": 0, "storageClass": "GLACIER_IR"}]
     bucket = graph.one("Bucket", "log-archive")
+    assert re.fullmatch(r"nextstack-(staging|production)-logs-\d{12}", bucket.inputs["bucket"])
     assert bucket.protect
     assert bucket.retain_on_delete
     groups = {r.inputs["logGroup"]: r.inputs for r in graph.all("LogSubscriptionFilter")}
@@ -355,7 +358,6 @@ def config(**changes: Any) -> MonitoringConfig:
             "monitoringHealthRegions cannot check: got us-east-1, us-west-2, eu-central-1",
         ),
         ({"health_regions": ["us-east-1"] * 3}, "monitoringHealthRegions cannot check"),
-        ({"certificate_arns": ["arn:aws:iam::1:x"]}, "monitoringCertificateArns has a malformed"),
         ({"level": "loud"}, "monitoringLevel is not allowed: got 'loud'"),
         (
             {"level": "limited"},
