@@ -6,8 +6,11 @@ Leaves out running them (verdicts.py).
 from policies import (
     aws_backup,
     aws_database,
+    aws_eks,
     aws_monitoring,
+    aws_network,
     aws_platform,
+    aws_storage,
     data,
     network,
     pod_security,
@@ -25,7 +28,10 @@ RULES: tuple[Rule, ...] = tuple(
         aws_database,
         aws_monitoring,
         aws_platform,
+        aws_storage,
         aws_backup,
+        aws_network,
+        aws_eks,
     )
     for found in vars(module).values()
     if isinstance(found, Rule)
@@ -34,6 +40,11 @@ RULES: tuple[Rule, ...] = tuple(
 AURORA = "for Aurora or Multi-AZ clusters; the program makes instances"
 OTHER_ENGINE = "for an engine other than PostgreSQL"
 CALLER = "of the account, the network or the cluster, which the stack is given"
+NO_VPN = "of joined networks, which are made elsewhere"
+NAT = (
+    "AWS's services are reached over TLS through the NAT gateways; awsInterfaceEndpoints adds "
+    "endpoints where they pay"
+)
 NOT_IMPLEMENTED: dict[str, str] = {
     "CIS Kubernetes 5.1.7": CALLER,
     "CIS Kubernetes 5.1.9": CALLER,
@@ -72,15 +83,32 @@ NOT_IMPLEMENTED: dict[str, str] = {
     "FSBP StepFunctions.1": "the one machine waits and deletes a snapshot; each execution keeps "
     "its own history for 90 days, longer than the snapshot lives",
     **{f"Security Hub CloudWatch.{number}": CALLER for number in range(1, 15)},
-    "FSBP EC2.2": CALLER,
-    "FSBP EC2.6": CALLER,
-    "FSBP EC2.21": CALLER,
+    "FSBP EC2.1": "of EBS snapshots, which the program does not make",
+    "FSBP EC2.4": "nodes are made and removed by their group, and never stopped",
+    "FSBP EC2.7": CALLER,
+    "FSBP EC2.17": "pods have addresses of their node's further interfaces",
+    "FSBP EC2.20": NO_VPN,
+    "FSBP EC2.21": "network ACLs keep no state: NAT gateways take replies on every port from 1024 "
+    "on, RDP's 3389 among them; what gets in is up to security groups (EC2.18, EC2.19)",
+    "FSBP EC2.23": NO_VPN,
+    "FSBP EC2.24": "EKS has no image for them",
+    "FSBP EC2.51": NO_VPN,
+    "FSBP EC2.171": NO_VPN,
+    "FSBP EC2.172": "of the account; visitors come in through the public subnets' gateway",
+    "FSBP EC2.173": "there is no Spot Fleet",
+    "FSBP EC2.180": "of interfaces, which AWS makes with its own resources",
+    **{f"FSBP EC2.{number}": NAT for number in (10, 55, 56, 57, 58, 60)},
     "FSBP S3.1": CALLER,
     "FSBP S3.6": "rights go to no other account: everybody is refused (S3.2)",
     "FSBP S3.9": "AWS's own log of calls (CloudTrail data events) is the account's",
     "FSBP S3.19": "there is no access point",
     "FSBP S3.24": "there is no multi-region access point",
     "FSBP S3.25": "there is no directory bucket",
+    "FSBP SecretsManager.1": "secrets rotate by generation numbers, with both values valid; this "
+    "is a copy of them",
+    "FSBP SecretsManager.2": "nothing rotates by itself, so nothing fails to",
+    "FSBP SecretsManager.3": "the copy is for emergencies: that nobody reads it is as it should be",
+    "FSBP SecretsManager.4": "secrets rotate by generation numbers",
 }
 
 

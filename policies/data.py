@@ -17,8 +17,11 @@ STATEFUL = (
     r"|aws:rds/(instance:Instance|cluster:Cluster)"
     r"|aws:elasticache/replicationGroup:ReplicationGroup"
     r"|aws:kms/key:Key"
+    r"|aws:ec2/(vpc:Vpc|subnet:Subnet)"
+    r"|aws:eks/cluster:Cluster"
     r"|aws:s3/(bucket:Bucket|bucketV2:BucketV2)"
     r"|aws:backup/vault:Vault"
+    r"|aws:secretsmanager/secret:Secret"
 )
 """Types whose deletion or replacement loses data, or the key to it."""
 HOLDERS = r"kubernetes:(?!core/v1:Secret$).*|aws:ssm/.*|aws:ec2/.*|aws:sns/.*|aws:cloudwatch/.*"

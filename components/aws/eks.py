@@ -99,7 +99,7 @@ class EksCluster(pulumi.ComponentResource):
             opts=self._child,
         )
         return eks.Cluster(
-            f"{self._name}-control-plane",
+            f"{self._name}-cluster",
             name=args.cluster_name,
             version=config.version,
             role_arn=role.arn,

@@ -77,7 +77,7 @@ def add_addons(
         associations: list[eks.AddonPodIdentityAssociationArgsDict] = []
         if addon in IDENTITIES:
             identity = IDENTITIES[addon]
-            role, rights = _role(f"{name}-{addon}", identity, cluster_arn, tags, opts)
+            role, rights = _role(f"{name}-{addon}-pods", identity, cluster_arn, tags, opts)
             needed.append(rights)
             associations.append({"role_arn": role.arn, "service_account": identity.service_account})
         made.append(

@@ -112,7 +112,7 @@ def _template(
     opts: pulumi.ResourceOptions,
 ) -> ec2.LaunchTemplate:
     return ec2.LaunchTemplate(
-        name,
+        f"{name}-template",
         description="nodes of the cluster",
         update_default_version=True,
         ebs_optimized="true",

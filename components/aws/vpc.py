@@ -85,7 +85,7 @@ class Vpc(pulumi.ComponentResource):
     def _close_defaults(self) -> None:
         """What AWS makes with every network and takes where nothing else is named."""
         ec2.DefaultSecurityGroup(
-            f"{self._name}-default",
+            f"{self._name}-default-group",
             vpc_id=self._vpc.id,
             ingress=[],
             egress=[],
@@ -93,14 +93,14 @@ class Vpc(pulumi.ComponentResource):
             opts=self._replaceable,
         )
         ec2.DefaultRouteTable(
-            f"{self._name}-default",
+            f"{self._name}-default-table",
             default_route_table_id=self._vpc.default_route_table_id,
             routes=[],
             tags=self._tags("unused"),
             opts=self._replaceable,
         )
         ec2.DefaultNetworkAcl(
-            f"{self._name}-default",
+            f"{self._name}-default-filter",
             default_network_acl_id=self._vpc.default_network_acl_id,
             ingress=[],
             egress=[],
@@ -166,7 +166,7 @@ class Vpc(pulumi.ComponentResource):
             opts=self._replaceable,
         )
         ec2.FlowLog(
-            name,
+            f"{self._name}-flow-log",
             vpc_id=self._vpc.id,
             traffic_type="ALL",
             log_destination_type="cloud-watch-logs",
@@ -308,7 +308,7 @@ class Vpc(pulumi.ComponentResource):
             ("isolated", isolated, [inside], [inside]),
         ):
             ec2.NetworkAcl(
-                f"{self._name}-{tier}",
+                f"{self._name}-{tier}-filter",
                 vpc_id=self._vpc.id,
                 subnet_ids=[subnet.id for subnet in subnets.values()],
                 ingress=ingress,

@@ -187,7 +187,7 @@ def test_no_packet_leaves_the_isolated_subnets(name: str) -> None:
     assert in_isolated == {f"network-isolated-{zone}-id" for zone in ZONES[name]}
     for endpoint in graph.all("VpcEndpoint"):
         assert "network-isolated-id" not in endpoint.inputs["routeTableIds"]
-    filter_ = named(graph, "NetworkAcl", "isolated").inputs
+    filter_ = named(graph, "NetworkAcl", "isolated-filter").inputs
     assert set(filter_["subnetIds"]) == in_isolated
     [range_] = {
         entry["cidrBlock"] for direction in ("ingress", "egress") for entry in filter_[direction]
@@ -196,8 +196,10 @@ def test_no_packet_leaves_the_isolated_subnets(name: str) -> None:
 
 
 def test_filters_let_replies_in_and_no_shell() -> None:
+    graph = stack()
     entries = {
-        tier: named(stack(), "NetworkAcl", tier).inputs["ingress"] for tier in ("public", "private")
+        tier: named(graph, "NetworkAcl", f"{tier}-filter").inputs["ingress"]
+        for tier in ("public", "private")
     }
     for tier, given in entries.items():
         numbers = [entry["ruleNo"] for entry in given]
@@ -223,10 +225,10 @@ def test_every_subnet_has_a_table_and_a_filter_of_the_stacks_own() -> None:
 def test_what_aws_makes_by_itself_is_emptied() -> None:
     """FSBP EC2.2: whatever names no security group is alone."""
     graph = stack()
-    group = named(graph, "DefaultSecurityGroup", "default").inputs
+    group = named(graph, "DefaultSecurityGroup", "default-group").inputs
     assert (group["ingress"], group["egress"]) == ([], [])
-    assert named(graph, "DefaultRouteTable", "default").inputs["routes"] == []
-    filter_ = named(graph, "DefaultNetworkAcl", "default").inputs
+    assert named(graph, "DefaultRouteTable", "default-table").inputs["routes"] == []
+    filter_ = named(graph, "DefaultNetworkAcl", "default-filter").inputs
     assert (filter_["ingress"], filter_["egress"]) == ([], [])
 
 
@@ -239,7 +241,7 @@ def test_names_resolve_inside() -> None:
 def test_who_speaks_with_whom_is_kept(name: str, days: int) -> None:
     """FSBP EC2.6: all of it, encrypted, and no longer than wanted."""
     graph = stack(name, awsFlowLogRetentionDays=days)
-    flows, group = named(graph, "FlowLog", "flows"), named(graph, "LogGroup", "flows")
+    flows, group = named(graph, "FlowLog", "flow-log"), named(graph, "LogGroup", "flows")
     assert flows.inputs["trafficType"] == "ALL"
     assert flows.inputs["vpcId"] == "network-vpc-id"
     assert flows.inputs["logDestination"].endswith(":network-flows")

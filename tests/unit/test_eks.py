@@ -24,9 +24,9 @@ POLICIES = {
     "eks-nodes-node": "AmazonEKSWorkerNodePolicy",
     "eks-nodes-images": "AmazonEC2ContainerRegistryPullOnly",
     "eks-nodes-sessions": "AmazonSSMManagedInstanceCore",
-    "eks-vpc-cni": "AmazonEKS_CNI_Policy",
-    "eks-aws-ebs-csi-driver": "AmazonEBSCSIDriverEKSClusterScopedPolicy",
-    "eks-amazon-cloudwatch-observability": "CloudWatchAgentServerPolicy",
+    "eks-vpc-cni-pods": "AmazonEKS_CNI_Policy",
+    "eks-aws-ebs-csi-driver-pods": "AmazonEBSCSIDriverEKSClusterScopedPolicy",
+    "eks-amazon-cloudwatch-observability-pods": "CloudWatchAgentServerPolicy",
 }
 ACCOUNTS = {
     "vpc-cni": ("kube-system", "aws-node"),
@@ -79,7 +79,7 @@ def made(graph: Graph) -> list[Registered]:
 
 
 def cluster(graph: Graph) -> Registered:
-    return graph.one("Cluster", "eks-control-plane")
+    return graph.one("Cluster", "eks-cluster")
 
 
 def kubeconfig(graph: Graph) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def test_the_program_gets_a_token_for_each_call() -> None:
     assert run["apiVersion"] == "client.authentication.k8s.io/v1beta1"
     [entry] = given["clusters"]
     assert entry["cluster"] == {
-        "server": "https://eks-control-plane.invented.eks.amazonaws.com",
+        "server": "https://eks-cluster.invented.eks.amazonaws.com",
         "certificate-authority-data": "aW52ZW50ZWQ=",
     }
     assert given["current-context"] == given["contexts"][0]["name"]
@@ -169,7 +169,7 @@ def test_a_tunnel_verifies_the_clusters_own_name() -> None:
     [entry] = kubeconfig(stack(eksTunnelPort=8443))["clusters"]
     assert entry["cluster"] == {
         "server": "https://127.0.0.1:8443",
-        "tls-server-name": "eks-control-plane.invented.eks.amazonaws.com",
+        "tls-server-name": "eks-cluster.invented.eks.amazonaws.com",
         "certificate-authority-data": "aW52ZW50ZWQ=",
     }
 
@@ -253,7 +253,7 @@ def test_each_zone_has_a_group_of_nodes(name: str, zones: str, types: list[str])
         assert given["scalingConfig"] == {"desiredSize": 1, "minSize": 1, "maxSize": 3}
         assert given["updateConfig"]["maxUnavailable"] == 1
         assert given["nodeRepairConfig"] == {"enabled": True}
-        assert given["launchTemplate"] == {"id": "eks-nodes-id", "version": "1"}
+        assert given["launchTemplate"] == {"id": "eks-nodes-template-id", "version": "1"}
 
 
 def test_arm_nodes_get_an_arm_image() -> None:
@@ -343,7 +343,7 @@ def test_an_addons_rights_are_its_service_accounts_alone(addon: str) -> None:
     namespace, account = ACCOUNTS[addon]
     [association] = graph.one("Addon", addon).inputs["podIdentityAssociations"]
     assert association["serviceAccount"] == account
-    assert association["roleArn"].endswith(f":eks-{addon}")
+    assert association["roleArn"].endswith(f":eks-{addon}-pods")
     role = json.loads(graph.one("Role", f"eks-{addon}").inputs["assumeRolePolicy"])
     [statement] = role["Statement"]
     assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}

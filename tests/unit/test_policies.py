@@ -145,7 +145,14 @@ def aws_stack() -> None:
     aws.s3.BucketLifecycleConfiguration(
         "bucket-lifecycle",
         bucket=bucket.id,
-        rules=[{"id": "all", "status": "Enabled", "expiration": {"days": 30}}],
+        rules=[
+            {
+                "id": "all",
+                "status": "Enabled",
+                "expiration": {"days": 30},
+                "abort_incomplete_multipart_upload": {"days_after_initiation": 7},
+            }
+        ],
         opts=child,
     )
     aws.s3.BucketVersioning(
@@ -353,7 +360,10 @@ def on(name: str, rule: str, path: str, value: Any = REMOVE, *also: str) -> Muta
 
 
 POD = "spec.template.spec"
+METADATA, HOPS = "metadataOptions", "httpPutResponseHopLimit"
+DISK = "blockDeviceMappings.0.ebs"
 SECURITY = f"{WEB}.securityContext"
+SSE = "rules.0.applyServerSideEncryptionByDefault"
 DIGEST = f"@sha256:{'0' * 64}"
 LABELLED = {
     "metadata": {
@@ -496,6 +506,11 @@ MUTATIONS = (
         adds="kubernetes:rbac.authorization.k8s.io/v1:RoleBinding",
         value=LABELLED,
     ),
+    Mutation(
+        rule="no-rights-in-the-cluster",
+        adds="kubernetes:core/v1:ServiceAccount",
+        value=LABELLED,
+    ),
     # What keeps data and secrets
     *(
         Mutation(rule="data-is-protected", on=name, fields={"protect": False})
@@ -507,7 +522,11 @@ MUTATIONS = (
             "db",
             "cache",
             "key",
+            "network-vpc",
+            "network-isolated-us-east-1a",
+            "eks-cluster",
             "bucket",
+            "secret",
             "vault",
         )
     ),
@@ -574,6 +593,54 @@ MUTATIONS = (
     on("user", "cache-asks-for-a-password", "noPasswordRequired", True),
     on("cache", "cache-is-in-our-network", "subnetGroupName"),
     on("cache", "cache-windows", "snapshotWindow", "02:30-03:30"),
+    # Networks at AWS, and clusters in them
+    Mutation(rule="default-group-is-empty", on="network-default-group"),
+    on("network-default-group", "default-group-is-empty", "egress", [{"protocol": "-1"}]),
+    Mutation(rule="network-flows-are-logged", on="network-flow-log"),
+    on("network-flow-log", "network-flows-are-logged", "trafficType", "ACCEPT"),
+    on(
+        "network-isolated-us-east-1a",
+        "subnet-gives-no-public-address",
+        "mapPublicIpOnLaunch",
+        True,
+    ),
+    on("network-private-filter", "filter-admits-no-shell", "ingress.0.cidrBlock", "0.0.0.0/0"),
+    on("network-private-filter", "filter-admits-no-shell", "ingress.2.fromPort", 22),
+    on("network-private-filter", "filter-is-used", "subnetIds"),
+    on("eks-nodes-template", "machine-keeps-its-credentials", f"{METADATA}.httpTokens", "optional"),
+    on("eks-nodes-template", "machine-keeps-its-credentials", f"{METADATA}.{HOPS}", 2),
+    on(
+        "eks-nodes-template",
+        "machine-has-no-public-address",
+        "networkInterfaces.0.associatePublicIpAddress",
+        "true",
+    ),
+    on("eks-nodes-template", "machine-disks-are-encrypted", "blockDeviceMappings"),
+    on("eks-nodes-template", "machine-disks-are-encrypted", f"{DISK}.encrypted", "false"),
+    on("eks-nodes-template", "machine-disks-are-encrypted", f"{DISK}.kmsKeyId"),
+    on("eks-cluster", "cluster-endpoint-is-private", "vpcConfig.endpointPrivateAccess", False),
+    on("eks-cluster", "cluster-endpoint-is-private", "vpcConfig.endpointPublicAccess", True),
+    on("eks-cluster", "cluster-endpoint-is-private", "vpcConfig.endpointPublicAccess"),
+    on("eks-cluster", "cluster-version-is-supported", "version", "1.33"),
+    on("eks-cluster", "cluster-version-is-supported", "version"),
+    on("eks-cluster", "cluster-pays-no-extended-support", "upgradePolicy"),
+    on("eks-cluster", "cluster-secrets-are-encrypted", "encryptionConfig.resources", []),
+    on("eks-cluster", "cluster-secrets-are-encrypted", "encryptionConfig"),
+    on("eks-cluster", "cluster-is-audited", "enabledClusterLogTypes", ["api", "authenticator"]),
+    on("eks-cluster", "cluster-refuses-deletion", "deletionProtection", False),
+    on(
+        "eks-cluster",
+        "cluster-rights-are-entries",
+        "accessConfig.authenticationMode",
+        "API_AND_CONFIG_MAP",
+    ),
+    on(
+        "eks-cluster",
+        "cluster-rights-are-entries",
+        "accessConfig.bootstrapClusterCreatorAdminPermissions",
+    ),
+    on("eks-vpc-cni", "cluster-enforces-network-policies", "configurationValues", "{}"),
+    on("eks-coredns", "addon-is-pinned", "addonVersion"),
     # What surrounds them
     on("key", "key-rotates", "enableKeyRotation", False),
     on("key", "key-deletion-can-be-undone", "deletionWindowInDays", 7),
@@ -615,6 +682,44 @@ MUTATIONS = (
         "versioningConfiguration.status",
         "Suspended",
     ),
+    # What is kept in S3 and Secrets Manager
+    Mutation(rule="bucket-has-our-key", on="bucket-encryption"),
+    on("bucket-encryption", "bucket-has-our-key", f"{SSE}.sseAlgorithm", "AES256"),
+    on("bucket-encryption", "bucket-has-our-key", f"{SSE}.kmsMasterKeyId"),
+    on("bucket-encryption", "bucket-has-our-key", "rules.0.bucketKeyEnabled", False),
+    on(
+        "bucket-owner",
+        "objects-belong-to-the-bucket",
+        "rule.objectOwnership",
+        "BucketOwnerPreferred",
+    ),
+    on("bucket-lifecycle", "abandoned-uploads-end", "rules.0.abortIncompleteMultipartUpload"),
+    on("bucket-lifecycle", "abandoned-uploads-end", "rules.0.status", "Disabled"),
+    on("bucket-lifecycle", "abandoned-uploads-end", "rules.0.filter", {"prefix": "daily/"}),
+    on("bucket-copies", "copies-are-complete-and-encrypted", "rules.0.status", "Disabled"),
+    on("bucket-copies", "copies-are-complete-and-encrypted", "rules.0.sourceSelectionCriteria"),
+    on(
+        "bucket-copies",
+        "copies-are-complete-and-encrypted",
+        "rules.0.destination.encryptionConfiguration",
+    ),
+    on(
+        "bucket-copies",
+        "copies-are-complete-and-encrypted",
+        "rules.0.destination.replicationTime",
+    ),
+    on("bucket-cors", "bucket-answers-our-pages-only", "corsRules.0.allowedOrigins.0", "*"),
+    on(
+        "bucket-cors",
+        "bucket-answers-our-pages-only",
+        "corsRules.0.allowedOrigins.0",
+        "http://example.com",
+    ),
+    on("secret", "secret-has-our-key", "kmsKeyId"),
+    on("secret", "secret-has-our-key", "replicas.0.kmsKeyId"),
+    on("secret", "secret-deletion-can-be-undone", "recoveryWindowInDays", 0),
+    on("secret", "secret-deletion-can-be-undone", "recoveryWindowInDays", UNKNOWN),
+    on("secret-policy", "secret-policy-is-checked", "blockPublicPolicy", False),
     on("vault", "backups-are-encrypted-with-our-key", "kmsKeyArn"),
     on("plan", "backup-plan-windows", "rules.0.completionWindow"),
     on("plan", "backup-plan-windows", "rules.0.lifecycle"),
@@ -677,6 +782,23 @@ def test_development_may_lose_its_data_and_use_local_images() -> None:
             assert fired(mutated(relaxed, mutation)) == set(), named(mutation)
     local = on_web("image-by-digest", f"{WEB}.image", "localhost/nextstack/app:1.2")
     assert fired(mutated(relaxed, local)) == set()
+
+
+@pytest.mark.parametrize(
+    ("ranges", "passed"), [(["203.0.113.0/24"], True), (["0.0.0.0/0"], False), ([], False)]
+)
+def test_staging_may_open_its_cluster_to_named_ranges(ranges: list[str], passed: bool) -> None:
+    relaxed = dataclasses.replace(compliant(), stage="staging")
+    public = on("eks-cluster", "", "vpcConfig.endpointPublicAccess", True)
+    named = on("eks-cluster", "", "vpcConfig.publicAccessCidrs", ranges)
+    found = fired(mutated(mutated(relaxed, public), named))
+    assert found == (set() if passed else {"cluster-endpoint-is-private"})
+
+
+def test_a_service_account_may_be_a_name_for_aws() -> None:
+    named = LABELLED | {"automountServiceAccountToken": False}
+    added = Mutation(rule="", adds="kubernetes:core/v1:ServiceAccount", value=named)
+    assert fired(mutated(compliant(), added)) == set()
 
 
 def test_an_unknown_policy_document_is_not_judged() -> None:
@@ -765,15 +887,19 @@ FSBP = {
     "RDS": {*range(1, 26), 27, 34, 35, 36, 37, 38, 40, 41, 42, 43, 44, 45, 46},
     "ElastiCache": {*range(1, 8)},
     "KMS": {1, 2, 3, 5},
-    "EC2": {2, 6, 18, 19, 21},
+    "EC2": {
+        *{1, 2, 3, 4, 6, 7, 8, 9, 10, 15, 16, 17, 18, 19, 20, 21, 23, 24, 25, 51, 55, 56, 57, 58},
+        *{60, 170, 171, 172, 173, 180, 181},
+    },
+    "EKS": {1, 2, 3, 8},
     "S3": {1, 2, 3, 5, 6, 8, 9, 12, 13, 19, 24, 25},
     "Backup": {1},
     "StepFunctions": {1},
     "SNS": {4},
+    "SecretsManager": {1, 2, 3, 4},
     "DataFirehose": {1},
 }
-"""Controls of AWS's standard for the services that a stack can use, without those of no use here:
-EC2's for machines, gateways and volumes."""
+"""Controls of AWS's standard for the services that a stack can use."""
 
 
 def test_every_control_is_implemented_or_has_a_reason() -> None:

@@ -33,6 +33,9 @@ OUTPUTS = {
     "recoveryContract",
     "alertTopics",
     "dashboardUrl",
+    "registryUrl",
+    "nameServers",
+    "ciRoles",
 }
 CREDENTIALS = {
     "databaseUrl",
@@ -42,6 +45,7 @@ CREDENTIALS = {
     "buildEnv",
     "runtimeEnv",
 }
+CLUSTER_WIDE = (":Namespace", ":StorageClass")
 STATEFUL = {"StatefulSet", "PersistentVolumeClaim", "Namespace"}
 ON_AWS = {"Instance", "ReplicationGroup", "Key", "LogGroup"}
 """Types of AWS that hold data, or the key to it."""
@@ -108,7 +112,7 @@ def test_every_kubernetes_object_lives_in_the_stacks_namespace(graph: Graph) -> 
     """AP-10."""
     name = graph.one("Namespace", "namespace-namespace").inputs["metadata"]["name"]
     for r in owned(graph):
-        if r.type.startswith("kubernetes:") and not r.type.endswith((":Namespace", ":StorageClass")):
+        if r.type.startswith("kubernetes:") and not r.type.endswith(CLUSTER_WIDE):
             assert r.inputs["metadata"]["namespace"] == name, r.name
 
 
