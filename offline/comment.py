@@ -16,7 +16,7 @@ MARKER = f"<!-- {PROJECT['name']}-preview -->"
 # GitHub refuses more than 65,536 characters; the rest is for what a workflow may add.
 LIMIT = 65_000
 # What could make a name or value more than text: Markdown, HTML, a mention, a reference.
-SPECIAL = re.compile(r"[\\`*_{}\[\]<>()#+|!~@&$:-]")
+SPECIAL = re.compile(r"[\\`*_\[\]<>#|!~@&$:]")
 # In a diff block, GitHub colours lines by their first character.
 DIFF_SIGNS = {"+": "+", "-": "-", "~": "!", "±": "!", " ": " "}
 
@@ -90,7 +90,7 @@ def _blocks(report: Report) -> Iterable[Block]:
     stack = _text(report.stack)
     dangers = [
         f"- {'~~' if f.agreed else ''}`{f.id}`{'~~' if f.agreed else ''} "
-        f"**{_text(f.danger.subject)}** {_text(f.danger.told)}<br>"
+        f"**{_text(f.danger.subject)}**: {_text(f.danger.told)}<br>"
         + (f"acknowledged {_text(f.agreed)}" if f.agreed else f"<sub>{_text(f.danger.fix)}</sub>")
         for f in report.findings
     ]

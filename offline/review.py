@@ -34,7 +34,7 @@ WORDS = {
     Op.UPDATE.value: "updated",
     "same": "unchanged",
 }
-LONG = 300
+LONG = 160
 """Characters of one value that are shown; the JSON has all of them."""
 # What render.py makes of an object without a name of its own.
 NAMED_BY_HASH = re.compile(r"(.+)-[0-9a-f]{10}")

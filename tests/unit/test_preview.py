@@ -224,7 +224,7 @@ def test_a_danger_is_acknowledged_by_option_or_trailer(repository: Path) -> None
         said = commit(repository, f"Drop it\n\nAcknowledge-Danger: {danger['id']}")
         done = preview(repository, "--against", "main", "--markdown")
         assert done.returncode == 0, done.stdout
-        assert f"acknowledged in {said[:7]}" in done.stdout.replace("&#45;", "-")
+        assert f"acknowledged in {said[:7]}" in done.stdout
     finally:
         git(repository, "checkout", "--quiet", "--force", "main")
 
@@ -331,14 +331,14 @@ def test_a_new_waiver_is_a_danger() -> None:
     before = taken()
     bare = replace(before, waivers="")
     resources = [deepcopy(r) for r in before.planned.resources]
-    [server] = [r for r in resources if r.name == "nginx-server"]
+    server = next(r for r in resources if r.type.endswith(":Deployment"))
     server.inputs["spec"]["template"]["spec"]["hostNetwork"] = True
     broken = replace(before, planned=replace(before.planned, resources=resources), waivers="")
     found = compared(broken, bare)
-    assert {v.resource.name for v in found.new} == {"nginx-server"}
+    assert {v.resource.name for v in found.new} == {server.name}
     rules = {v.rule.id for v in found.new}
     waivers = "".join(
-        f'[[waiver]]\nrule = "{rule}"\nstacks = ["dev"]\nresource = "nginx-*"\nreason = "test"\n'
+        f'[[waiver]]\nrule = "{rule}"\nstacks = ["dev"]\nresource = "*"\nreason = "test"\n'
         "expires = 2999-01-01\n"
         for rule in rules
     )
