@@ -5,7 +5,7 @@ import pulumi
 from components.aws.edge import make_edge
 from components.aws.network import make_network
 from components.aws.regions import make_regions
-from components.aws.services import make_services
+from components.aws.services import make_ci_access, make_services
 from components.backends import make_backends
 from components.cluster import make_cluster
 from components.environment import Environment, EnvironmentArgs
@@ -22,6 +22,7 @@ site = config.site
 label_everything(site.labels)
 
 regions = make_regions(config)
+make_ci_access(config, regions)
 cluster = make_cluster(config, regions, make_network(config, regions))
 plain = pulumi.ResourceOptions(provider=cluster.provider)
 stateful = pulumi.ResourceOptions(provider=cluster.provider, protect=site.protect_data)

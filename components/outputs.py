@@ -95,4 +95,10 @@ def stack_outputs(
         ),
         "alertTopics": services.alert_topics,
         "dashboardUrl": services.dashboard_url,
+        "registryUrl": services.registry_url,
+        "nameServers": services.name_servers,
+        "ciRoles": {
+            kind: f"arn:aws:iam::{config.aws.account_id}:role/{name}"
+            for kind, name in config.ci.role_names(config.prefix).items()
+        },
     }

@@ -7,6 +7,7 @@ import pulumi
 
 from components.app_config import AppConfig
 from components.aws.backup_config import VaultConfig, vault_needs, vault_windows
+from components.aws.ci_access_config import CiConfig
 from components.aws.config import AwsConfig
 from components.aws.edge_config import CdnConfig, EdgeConfig, cdn_needs, tls_needs, zone_needs
 from components.aws.eks_config import CLUSTER_NAME, EksConfig
@@ -15,6 +16,7 @@ from components.aws.monitoring_config import BudgetConfig, MonitoringConfig
 from components.aws.network_config import NetworkConfig, overlapping, within
 from components.aws.rds_config import RDS_RPO_MINUTES, RdsConfig, authorities, foreign_copy
 from components.aws.rds_memory import memory_gib
+from components.aws.registry_config import RegistryConfig
 from components.aws.secrets_copy_config import SecretsCopyConfig
 from components.aws.uploads_config import UploadsConfig
 from components.backend_config import (
@@ -134,6 +136,8 @@ class StackConfig:
     nginx: NginxConfig
     edge: EdgeConfig
     cdn: CdnConfig
+    registry: RegistryConfig
+    ci: CiConfig
     redis: RedisConfig
     postgres: PostgresConfig
     pool: PgBouncerConfig
@@ -169,6 +173,7 @@ class StackConfig:
             storage_needs,
             beyond_development,
             edge_needs,
+            account_needs,
             external_needs,
         ]
 
@@ -180,6 +185,11 @@ class StackConfig:
             metrics_namespace=self.site.metrics_namespace,
             metrics_ports=(METRICS_PORT, self.app.port),
         )
+
+    @property
+    def prefix(self) -> str:
+        """What names that an account has once start with."""
+        return f"{pulumi.get_project()}-{pulumi.get_stack()}".replace(".", "-")
 
     @property
     def own_authority(self) -> bool:
@@ -248,6 +258,17 @@ def edge_needs(
         *tls_needs(site.https, nginx, edge),
         *zone_needs(site.domain, site.https, nginx, edge, aws, backend),
         *cdn_needs(nginx, edge, cdn),
+    ]
+
+
+def account_needs(backend: BackendConfig, registry: RegistryConfig, ci: CiConfig) -> list[str]:
+    """What is kept in an account needs a stack that has one."""
+    if backend.uses_aws:
+        return []
+    return [
+        f"{key} has no account: got {value!r}, allowed nothing unless the stack uses AWS"
+        for key, value in (("registry_name", registry.name), ("ci_repository", ci.repository))
+        if value
     ]
 
 

@@ -11,6 +11,8 @@ from offline.recorder import Graph, Registered
 Json = dict[str, Any]
 
 TYPES = {
+    "acm/certificate:Certificate": "acm_certificate",
+    "acm/certificateValidation:CertificateValidation": "acm_certificate_validation",
     "backup/plan:Plan": "backup_plan",
     "backup/restoreTestingPlan:RestoreTestingPlan": "backup_restore_testing_plan",
     "backup/restoreTestingSelection:RestoreTestingSelection": "backup_restore_testing_selection",
@@ -22,12 +24,20 @@ TYPES = {
     "chatbot/slackChannelConfiguration:SlackChannelConfiguration": (
         "chatbot_slack_channel_configuration"
     ),
+    "cloudfront/cachePolicy:CachePolicy": "cloudfront_cache_policy",
+    "cloudfront/distribution:Distribution": "cloudfront_distribution",
     "cloudwatch/compositeAlarm:CompositeAlarm": "cloudwatch_composite_alarm",
     "cloudwatch/dashboard:Dashboard": "cloudwatch_dashboard",
     "cloudwatch/eventRule:EventRule": "cloudwatch_event_rule",
     "cloudwatch/eventTarget:EventTarget": "cloudwatch_event_target",
+    "cloudwatch/logDelivery:LogDelivery": "cloudwatch_log_delivery",
+    "cloudwatch/logDeliveryDestination:LogDeliveryDestination": (
+        "cloudwatch_log_delivery_destination"
+    ),
+    "cloudwatch/logDeliverySource:LogDeliverySource": "cloudwatch_log_delivery_source",
     "cloudwatch/logGroup:LogGroup": "cloudwatch_log_group",
     "cloudwatch/logMetricFilter:LogMetricFilter": "cloudwatch_log_metric_filter",
+    "cloudwatch/logResourcePolicy:LogResourcePolicy": "cloudwatch_log_resource_policy",
     "cloudwatch/logSubscriptionFilter:LogSubscriptionFilter": "cloudwatch_log_subscription_filter",
     "cloudwatch/metricAlarm:MetricAlarm": "cloudwatch_metric_alarm",
     "costexplorer/anomalyMonitor:AnomalyMonitor": "ce_anomaly_monitor",
@@ -48,6 +58,8 @@ TYPES = {
     "ec2/subnet:Subnet": "subnet",
     "ec2/vpc:Vpc": "vpc",
     "ec2/vpcEndpoint:VpcEndpoint": "vpc_endpoint",
+    "ecr/lifecyclePolicy:LifecyclePolicy": "ecr_lifecycle_policy",
+    "ecr/repository:Repository": "ecr_repository",
     "eks/accessEntry:AccessEntry": "eks_access_entry",
     "eks/accessPolicyAssociation:AccessPolicyAssociation": "eks_access_policy_association",
     "eks/addon:Addon": "eks_addon",
@@ -59,6 +71,8 @@ TYPES = {
     "elasticache/subnetGroup:SubnetGroup": "elasticache_subnet_group",
     "elasticache/user:User": "elasticache_user",
     "elasticache/userGroup:UserGroup": "elasticache_user_group",
+    "iam/openIdConnectProvider:OpenIdConnectProvider": "iam_openid_connect_provider",
+    "iam/policy:Policy": "iam_policy",
     "iam/role:Role": "iam_role",
     "iam/rolePolicy:RolePolicy": "iam_role_policy",
     "iam/rolePolicyAttachment:RolePolicyAttachment": "iam_role_policy_attachment",
@@ -73,6 +87,9 @@ TYPES = {
     "rds/snapshot:Snapshot": "db_snapshot",
     "rds/subnetGroup:SubnetGroup": "db_subnet_group",
     "route53/healthCheck:HealthCheck": "route53_health_check",
+    "route53/queryLog:QueryLog": "route53_query_log",
+    "route53/record:Record": "route53_record",
+    "route53/zone:Zone": "route53_zone",
     "s3/bucket:Bucket": "s3_bucket",
     "s3/bucketCorsConfiguration:BucketCorsConfiguration": "s3_bucket_cors_configuration",
     "s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": (
@@ -94,6 +111,10 @@ TYPES = {
     "sns/topicPolicy:TopicPolicy": "sns_topic_policy",
     "sns/topicSubscription:TopicSubscription": "sns_topic_subscription",
     "vpc/securityGroupIngressRule:SecurityGroupIngressRule": "vpc_security_group_ingress_rule",
+    "wafv2/webAcl:WebAcl": "wafv2_web_acl",
+    "wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration": (
+        "wafv2_web_acl_logging_configuration"
+    ),
 }
 """What Terraform calls the types that the program uses, each after `aws:` and `aws_`."""
 MAPS = {"dimensions", "recoveryPointTags", "restoreMetadataOverrides", "tags"}
@@ -102,10 +123,16 @@ RENAMED = {
     "aws_ce_anomaly_subscription": {"monitorArnLists": "monitor_arn_list"},
     "aws_cloudwatch_log_subscription_filter": {"logGroup": "log_group_name"},
     "aws_cloudwatch_metric_alarm": {"name": "alarm_name"},
+    "aws_route53_record": {"aliases": "alias"},
     "aws_sns_topic_subscription": {"topic": "topic_arn"},
 }
 """Inputs that pulumi-aws calls otherwise."""
-PLURALS = {"block_device_mappings", "network_interfaces", "tag_specifications"}
+PLURALS = {
+    "block_device_mappings",
+    "network_interfaces",
+    "redacted_fields",
+    "tag_specifications",
+}
 """Lists of blocks that Terraform names in the plural too."""
 
 

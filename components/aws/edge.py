@@ -108,7 +108,7 @@ def open_edge(
             "cdn",
             CdnArgs(
                 config=config.cdn,
-                prefix=f"{pulumi.get_project()}-{pulumi.get_stack()}".replace(".", "-"),
+                prefix=config.prefix,
                 account_id=config.aws.account_id,
                 domain=domain,
                 origin=origin_name(domain),

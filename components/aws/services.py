@@ -5,7 +5,7 @@ of it, and import none of it (PL-3).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pulumi
 
@@ -23,6 +23,30 @@ class Services:
     )
     """ARNs of the SNS topics, by severity."""
     dashboard_url: pulumi.Input[str] = ""
+    registry_url: pulumi.Input[str] = ""
+    """What the name of an image starts with."""
+    name_servers: pulumi.Input[Sequence[str]] = ()
+    """Where the domain has to be delegated to, of a zone that the stack makes."""
+
+
+def make_ci_access(config: StackConfig, regions: Regions | None) -> None:
+    """Roles for workflows; whatever role comes after them is bound by what theirs may make."""
+    if regions is None or not config.ci.repository:
+        return
+    from components.aws.ci_access import CiAccess, CiAccessArgs, bound_every_role
+
+    access = CiAccess(
+        "ci",
+        CiAccessArgs(
+            config=config.ci,
+            aws=config.aws,
+            stack=pulumi.get_stack(),
+            prefix=config.prefix,
+            break_glass_role=config.vault.break_glass_role,
+        ),
+        pulumi.ResourceOptions(providers=[regions.home]),
+    )
+    bound_every_role(access.boundary_arn)
 
 
 def make_services(
@@ -39,8 +63,11 @@ def make_services(
     if config.secrets_copy.enabled:
         _secrets_copy(config, regions, runtime_env)
     open_edge(config, regions, edge, entrance)
+    kept = Services(
+        registry_url=_registry_url(config, regions), name_servers=edge.name_servers or ()
+    )
     if not config.monitoring.on:
-        return Services()
+        return kept
     from components.aws.monitoring import Monitoring, MonitoringArgs
 
     monitoring = Monitoring(
@@ -54,7 +81,7 @@ def make_services(
         ),
         pulumi.ResourceOptions(providers=[regions.home]),
     )
-    return Services(alert_topics=monitoring.topics, dashboard_url=monitoring.dashboard_url)
+    return replace(kept, alert_topics=monitoring.topics, dashboard_url=monitoring.dashboard_url)
 
 
 def _secrets_copy(
@@ -73,3 +100,20 @@ def _secrets_copy(
         ),
         pulumi.ResourceOptions(providers=[regions.home], protect=config.site.protect_data),
     )
+
+
+def _registry_url(config: StackConfig, regions: Regions) -> pulumi.Input[str]:
+    if not config.registry.name:
+        return ""
+    from components.aws.registry import Registry, RegistryArgs
+
+    registry = Registry(
+        "registry",
+        RegistryArgs(
+            config=config.registry,
+            account_id=config.aws.account_id,
+            keep_data=config.site.protect_data,
+        ),
+        pulumi.ResourceOptions(providers=[regions.home]),
+    )
+    return registry.url
