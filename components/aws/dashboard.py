@@ -184,7 +184,7 @@ def _extras(targets: Targets, region: str, log_group: str) -> list[Widget]:
         for vault in targets.vaults
         for name in ("NumberOfBackupJobsCompleted", "NumberOfBackupJobsFailed")
     ]
-    dumps = [own(name, "Sum") for name in ("DumpsDone", "DumpsFailed", "RestoreTestsDone")]
+    dumps = [own(name, "Sum") for name in ("DumpsDone", "BackupsFailed", "RestoreTestsDone")]
     return [
         graph("latency", [own("RequestSeconds", each) for each in PERCENTILES], 5 * MINUTE),
         graph("backup status", [*dumps, *jobs], HOUR),

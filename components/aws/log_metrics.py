@@ -32,6 +32,8 @@ class LogMetric:
     value: str = "1"
     """What a matching line adds: a number, or a part of the line."""
     unit: str = "Count"
+    label: str = ""
+    """Tells filters apart that make the same metric."""
     default: str | None = None
     """What is written while no line matches but others come; "0" lets a sum be 0."""
 
@@ -63,7 +65,9 @@ def pod_metrics(namespace: str) -> Iterator[LogMetric]:
     # The scripts' last line, see components/scripts/.
     dump, test, ok = "dump", RESTORE_TEST, "$.log_processed.ok"
     yield LogMetric(name="DumpsDone", pattern=lines(dump, f"{ok} IS TRUE"))
-    yield LogMetric(name="DumpsFailed", pattern=lines(dump, f"{ok} IS FALSE"))
+    for container in (dump, "archive"):
+        failed = lines(container, f"{ok} IS FALSE")
+        yield LogMetric(name="BackupsFailed", pattern=failed, label=container)
     yield LogMetric(
         name="DumpBytes",
         pattern=lines(dump, f"{ok} IS TRUE", "$.log_processed.bytes = *"),
@@ -110,7 +114,7 @@ def make_log_metrics(
     """`namespace` is that of the metrics."""
     for metric in metrics:
         cloudwatch.LogMetricFilter(
-            f"{name}-{metric.name}",
+            "-".join(part for part in (name, metric.name, metric.label) if part),
             log_group_name=log_group,
             pattern=metric.pattern,
             metric_transformation={

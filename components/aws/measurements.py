@@ -431,7 +431,7 @@ MEASURES: Mapping[Signal, Callable[[Targets], list[Measurement]]] = {
     Signal.RESTARTS: _restarts,
     Signal.OUT_OF_MEMORY: _out_of_memory,
     Signal.AT_MAXIMUM: _at_maximum,
-    Signal.BACKUP_FAILED: _count("DumpsFailed"),
+    Signal.BACKUP_FAILED: _count("BackupsFailed"),
     Signal.BACKUPS: _backups,
     Signal.RESTORE_FAILED: _count("RestoreTestsFailed"),
     Signal.RESTORES: _restores,

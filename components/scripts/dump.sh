@@ -41,7 +41,7 @@ trap 'rm -rf "$part"' EXIT
 chmod 2750 "$part"
 echo "dumping $PGDATABASE of $PGHOST as $name" >&2
 DUMP=$part/dump FACTS=$part/facts psql --no-psqlrc --quiet --file="$files/dump.sql" ||
-    { echo '{"ok":false,"error":"the dump failed"}' > "$RESULT" && exit 1; }
+    { echo '{"ok":false,"error":"the dump failed"}' | tee "$RESULT" && exit 1; }
 (cd "$part" && sha256sum dump facts > SHA256SUMS)
 sync "$part"/* "$part"
 mv -T "$part" "$BACKUPS/$name"

@@ -230,7 +230,13 @@ POOL = "WARNING C-0x55: app/app@10.0.0.7:5512 pooler error: server login has bee
         ("pgbouncer", POOL, {"PoolErrors"}),
         ("pgbouncer", "LOG kernel file descriptor limit: 1024", set[str]()),
         ("dump", DUMPED, {"DumpsDone", "DumpBytes"}),
-        ("dump", '{"ok":false,"error":"the dump failed"}', {"DumpsFailed"}),
+        ("dump", '{"ok":false,"error":"the dump failed"}', {"BackupsFailed"}),
+        (
+            "archive",
+            '{"dump":"x","ok":false,"error":"no such bucket","seconds":2}',
+            {"BackupsFailed"},
+        ),
+        ("archive", '{"dump":"x","ok":true,"copied":2,"seconds":2}', set[str]()),
         ("restore-test", TESTED, {"RestoreTestsDone", "RestoreTestSeconds"}),
         ("restore-test", FAILED, {"RestoreTestsFailed"}),
         ("app", '{"level":"info","status":500,"duration_s":1}', set[str]()),
@@ -241,15 +247,15 @@ POOL = "WARNING C-0x55: app/app@10.0.0.7:5512 pooler error: server login has bee
 def test_lines_become_metrics(container: str, line: str, metrics: set[str]) -> None:
     """MO-4, AL-4, AL-7, AL-12, AL-25 to AL-28, AL-31 to AL-35."""
     graph = deploy_stack("production", **IMAGE)
-    filters = {
-        r.inputs["metricTransformation"]["name"]: r.inputs["pattern"]
+    filters = [
+        (r.inputs["metricTransformation"]["name"], r.inputs["pattern"])
         for r in graph.all("LogMetricFilter")
         if r.inputs["logGroupName"] == "/aws/containerinsights/example-production/application"
-    }
-    found = {name for name, pattern in filters.items() if matches(pattern, event(container, line))}
-    assert found == metrics
+    ]
+    found = [name for name, pattern in filters if matches(pattern, event(container, line))]
+    assert sorted(found) == sorted(metrics)
     other = event(container, line, "nextstack-staging")
-    assert not [name for name, pattern in filters.items() if matches(pattern, other)]
+    assert not [name for name, pattern in filters if matches(pattern, other)]
 
 
 def test_filters_read_fields_that_are_written() -> None:
@@ -260,7 +266,8 @@ def test_filters_read_fields_that_are_written() -> None:
     assert '"status":$status' in text
     assert '"duration_s":$request_time' in text
     for script, fields in {
-        "dump.sh": ('"ok":true', '"bytes":%d'),
+        "dump.sh": ('"ok":true', '"bytes":%d', '{"ok":false,"error":"the dump failed"}\' | tee'),
+        "archive.sh": ('"ok":%s', 'tee "$RESULT"'),
         "restore-test.sh": ('"ok":%s', '"seconds":%d'),
     }.items():
         written = (ROOT / "components" / "scripts" / script).read_text()
