@@ -86,7 +86,7 @@ def add_addons(
                 cluster_name=cluster_name,
                 addon_name=addon,
                 addon_version=version,
-                configuration_values=json.dumps(SETTINGS.get(addon, {})),
+                configuration_values=json.dumps(SETTINGS[addon]) if addon in SETTINGS else None,
                 pod_identity_associations=associations,
                 # The program owns these fields, whoever changed them in the cluster.
                 resolve_conflicts_on_create="OVERWRITE",
