@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from offline import review
+from offline.compare import Change, Op
 from offline.recorder import PROJECT
+from offline.replacement import held
 from offline.report import Report
 from offline.revision import TRAILER, Revision
 
@@ -117,6 +119,17 @@ def _blocks(report: Report) -> Iterable[Block]:
     broken = [f"- {v.rule.id}  {v.resource.name}: {v.message}" for v in report.verdict.violations]
     fixed = [f"+ {v.rule.id}  {v.resource.name}: fixed" for v in report.fixed]
     yield Block(title=f"{stack}: policies", lines=[*broken, *fixed])
+
+
+def _colour(change: Change) -> str:
+    """Red for what takes data with it."""
+    loses = change.op is Op.REPLACE and held(change.resource)
+    return "-" if loses else DIFF_SIGNS[review.SIGNS[change.op]]
+
+
+def _plain(found: Iterable[tuple[str, str]]) -> Iterable[str]:
+    """Properties stand back behind their resources; what comes or goes keeps its colour."""
+    return _diff((" " if sign == "~" else sign, text) for sign, text in found)
 
 
 def _diff(found: Iterable[tuple[str, str]]) -> Iterable[str]:
