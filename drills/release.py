@@ -38,9 +38,9 @@ from offline.recorder import ROOT
 
 READ = "/tasks"
 TITLE = "Release drill"
-READS_PER_S, WRITES_PER_S = 15, 15
-SCALE = 0.05  # five minutes are 15 seconds
-MINUTES = 4.0  # before the scale; a bad release is found long before
+READS_PER_S, WRITES_PER_S = 8, 8
+SCALE = 0.1  # five minutes are 30 seconds
+MINUTES = 2.0  # before the scale; a bad release is found long before
 SETTLE_S = 3.0
 AROUND_S = 2.0  # of load before a release and after the end of it
 SLOWER_MS = 6000
