@@ -11,6 +11,9 @@ from components.aws.backup_config import VaultConfig
 from components.aws.config import AwsConfig
 from components.aws.rds_config import RdsConfig
 from components.backend_config import BackendConfig, CacheBackend, DatabaseBackend
+from components.backups import BackupConfig
+from components.dump_archive import ArchiveConfig
+from components.schedule import HOUR, WEEK
 from components.stack_config import out_of_range, refuse
 
 LEAST_REGION_RPO = 15
@@ -68,21 +71,41 @@ class DrConfig:
         refuse(problems)
 
 
-def region_loss(backend: BackendConfig, dr: DrConfig, aws: AwsConfig, rds: RdsConfig) -> list[str]:
+def region_loss(
+    backend: BackendConfig,
+    dr: DrConfig,
+    aws: AwsConfig,
+    rds: RdsConfig,
+    archive: ArchiveConfig,
+    backup: BackupConfig,
+) -> list[str]:
     """Who promises to outlive the region keeps the database elsewhere, too (BK-21, RO-7)."""
     if dr.mode is not DrMode.BACKUP:
         return []
     if backend.database is not DatabaseBackend.RDS:
-        return [
-            f"dr_mode cannot be kept: got backup with database: {backend.database}, allowed none; "
-            "only backups of RDS are copied to another region by themselves"
-        ]
+        return _kept_by_archive(dr, archive, backup)
     if aws.recovery_region and rds.replicate_backups:
         return []
     return [
         f"dr_mode cannot be kept: got backup with awsRecoveryRegion {aws.recovery_region!r} and "
         f"rdsReplicateBackups {str(rds.replicate_backups).lower()}, allowed a region and true; "
         "without copies elsewhere the database goes with its region"
+    ]
+
+
+def _kept_by_archive(dr: DrConfig, archive: ArchiveConfig, backup: BackupConfig) -> list[str]:
+    """Of other databases only the copies of our own dumps are elsewhere (BK-6)."""
+    if not archive.enabled:
+        return [
+            "dr_mode cannot be kept: got backup with archiveEnabled false, allowed true; of a "
+            "database that is not on RDS only the copies of its dumps are elsewhere"
+        ]
+    interval = backup.interval_hours * HOUR if archive.daily else WEEK
+    if dr.rpo_minutes >= interval:
+        return []
+    return [
+        f"dr_rpo_minutes cannot be kept: got {dr.rpo_minutes}, allowed {interval} or more, the "
+        "time between two dumps that are copied elsewhere"
     ]
 
 

@@ -15,6 +15,8 @@ from components.aws.elasticache_config import ElastiCacheConfig
 from components.aws.migration_snapshot import expiry_steps
 from components.aws.rds_config import RdsConfig, foreign_copy
 from components.backend_config import BackendConfig
+from components.backups import BackupConfig
+from components.dump_archive import ArchiveConfig
 from components.recovery import DrConfig, RecoveryConfig, contract, region_loss
 from components.schedule import Period, Weekday, aws_daily_cron, aws_weekly_cron
 from components.sql_maintenance import MaintenanceConfig
@@ -598,33 +600,54 @@ def test_a_promise_that_nothing_keeps_is_refused(changes: dict[str, Any], messag
         knobs(DrConfig, "dr", "production", **changes)
 
 
+def lost(database: str = "rds", mode: str = "backup", **changes: Any) -> list[str]:
+    """The problems of a promise; keys of production are changed by their name's first word."""
+    fields: dict[str, dict[str, Any]] = {}
+    for key, value in changes.items():
+        part, name = key.split("_", 1)
+        fields.setdefault(part, {})[name] = value
+    return region_loss(
+        backend(database),
+        knobs(DrConfig, "dr", "production", mode=mode, **fields.get("dr", {})),
+        knobs(AwsConfig, "aws", "production", **fields.get("aws", {})),
+        rds(**fields.get("rds", {})),
+        knobs(ArchiveConfig, "archive", "dev", **fields.get("archive", {})),
+        knobs(BackupConfig, "backup", "production", **fields.get("backup", {})),
+    )
+
+
+COPIED: dict[str, Any] = {
+    "archive_enabled": True,
+    "archive_bucket": "dumps",
+    "archive_image": f"rclone@sha256:{'0' * 64}",
+}
+
+
 @pytest.mark.parametrize(
-    ("database", "copies", "region", "message"),
+    ("database", "changes", "message"),
     [
-        ("rds", True, "us-west-2", ""),
-        ("rds", False, "us-west-2", "dr_mode cannot be kept: got backup with awsRecoveryRegion"),
-        ("rds", True, "", "dr_mode cannot be kept: got backup with awsRecoveryRegion ''"),
-        ("cluster", True, "us-west-2", "dr_mode cannot be kept: got backup with database: cluster"),
+        ("rds", {}, ""),
+        ("rds", {"rds_replicate_backups": False}, "dr_mode cannot be kept: got backup with aws"),
+        ("rds", {"aws_recovery_region": ""}, "dr_mode cannot be kept: got backup with aws"),
+        ("cluster", {}, "dr_mode cannot be kept: got backup with archiveEnabled false"),
+        ("cluster", COPIED, "dr_rpo_minutes cannot be kept: got 60, allowed 1440 or more"),
+        ("external", COPIED | {"dr_rpo_minutes": 1440}, ""),
+        ("external", COPIED | {"backup_interval_hours": 1}, ""),
+        (
+            "external",
+            COPIED | {"dr_rpo_minutes": 1440, "archive_daily": False},
+            "dr_rpo_minutes cannot be kept: got 1440, allowed 10080 or more",
+        ),
     ],
 )
 def test_a_lost_region_needs_copies_elsewhere(
-    database: str, copies: bool, region: str, message: str
+    database: str, changes: dict[str, Any], message: str
 ) -> None:
-    """BK-4, BK-19, BK-21."""
-    problems = region_loss(
-        backend(database),
-        knobs(DrConfig, "dr", "production"),
-        knobs(AwsConfig, "aws", "production", recovery_region=region),
-        rds(replicate_backups=copies),
-    )
+    """BK-4, BK-6, BK-19, BK-21."""
+    problems = lost(database, **changes)
     assert len(problems) == (1 if message else 0)
     assert not message or problems[0].startswith(message)
-    assert not region_loss(
-        backend(database),
-        knobs(DrConfig, "dr", "staging"),
-        knobs(AwsConfig, "aws", "production"),
-        rds(replicate_backups=False),
-    )
+    assert not lost(database, mode="none", **changes)
 
 
 # The restore itself
