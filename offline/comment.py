@@ -101,10 +101,8 @@ def _blocks(report: Report) -> Iterable[Block]:
         line
         for change in report.changes
         for line in (
-            f"{DIFF_SIGNS[review.SIGNS[change.op]]} {review.header(change)}",
-            *_diff(
-                (sign, f"  {text}") for p in change.properties for sign, text in review.lines(p)
-            ),
+            f"{_colour(change)} {review.header(change)}",
+            *_plain(line for found in change.properties for line in review.lines(found)),
         )
     ]
     yield Block(title=f"{stack}: {_resources(report)}", lines=changes)
