@@ -4,8 +4,12 @@ A server outside the cluster opens nothing itself: its addresses are all that a 
 Leaves out enforcement, which is the cluster's network plugin's.
 """
 
+from ipaddress import ip_address, ip_network
+
 import pulumi
 import pulumi_kubernetes as k8s
+
+METADATA = "169.254.169.254"
 
 
 def reaches(*servers: str) -> dict[str, str]:
@@ -68,10 +72,17 @@ def allow_addresses(
             "policy_types": ["Egress"],
             "egress": [
                 {
-                    "to": [{"ip_block": {"cidr": cidr}} for cidr in ranges],
+                    "to": [{"ip_block": _block(cidr)} for cidr in ranges],
                     "ports": [{"port": port, "protocol": "TCP"}],
                 }
             ],
         },
         opts=opts,
     )
+
+
+def _block(cidr: str) -> k8s.networking.v1.IPBlockArgsDict:
+    """A range without the address at which clouds hand out a node's credentials."""
+    if ip_address(METADATA) not in ip_network(cidr):
+        return {"cidr": cidr}
+    return {"cidr": cidr, "except_": [f"{METADATA}/32"]}

@@ -170,7 +170,13 @@ def reached_server_exists(resource: Resource, context: Context) -> Iterator[str]
     "CIS Kubernetes 5.1.5",
     "CIS Kubernetes 5.1.8",
     types=r"kubernetes:rbac.authorization.k8s.io/.*|kubernetes:core/v1:ServiceAccount",
-    fix="remove it: no pod of the platform talks to the Kubernetes API",
+    fix="remove it, or set automountServiceAccountToken of a ServiceAccount to false: no pod of "
+    "the platform talks to the Kubernetes API",
 )
 def no_rights_in_the_cluster(resource: Resource, context: Context) -> Iterator[str]:
+    # Without a token of Kubernetes it is only a name, by which AWS knows the pods.
+    if resource.kind == "ServiceAccount" and (
+        resource.inputs.get("automountServiceAccountToken") is False
+    ):
+        return
     yield f"a {resource.kind} gives pods rights in the cluster"

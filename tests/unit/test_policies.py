@@ -64,6 +64,69 @@ def statement(**entries: Any) -> str:
     return json.dumps({"Statement": [{"Effect": "Allow", **entries}]})
 
 
+def stored(
+    bucket: aws.s3.Bucket, key: str, child: pulumi.ResourceOptions, kept: pulumi.ResourceOptions
+) -> None:
+    """The rest of a bucket, and a secret."""
+    aws.s3.BucketServerSideEncryptionConfiguration(
+        "bucket-encryption",
+        bucket=bucket.id,
+        rules=[
+            {
+                "apply_server_side_encryption_by_default": {
+                    "sse_algorithm": "aws:kms",
+                    "kms_master_key_id": key,
+                },
+                "bucket_key_enabled": True,
+            }
+        ],
+        opts=child,
+    )
+    aws.s3.BucketOwnershipControls(
+        "bucket-owner",
+        bucket=bucket.id,
+        rule={"object_ownership": "BucketOwnerEnforced"},
+        opts=child,
+    )
+    aws.s3.BucketCorsConfiguration(
+        "bucket-cors",
+        bucket=bucket.id,
+        cors_rules=[{"allowed_origins": ["https://example.com"], "allowed_methods": ["PUT"]}],
+        opts=child,
+    )
+    aws.s3.BucketReplicationConfig(
+        "bucket-copies",
+        bucket=bucket.id,
+        role="r",
+        rules=[
+            {
+                "status": "Enabled",
+                "source_selection_criteria": {"sse_kms_encrypted_objects": {"status": "Enabled"}},
+                "destination": {
+                    "bucket": "b",
+                    "encryption_configuration": {"replica_kms_key_id": key},
+                    "replication_time": {"status": "Enabled", "time": {"minutes": 15}},
+                },
+            }
+        ],
+        opts=child,
+    )
+    aws.secretsmanager.Secret(
+        "secret",
+        kms_key_id=key,
+        recovery_window_in_days=30,
+        replicas=[{"region": "eu-west-1", "kms_key_id": key}],
+        opts=kept,
+    )
+    aws.secretsmanager.SecretPolicy(
+        "secret-policy",
+        secret_arn="s",
+        policy=statement(Principal={"AWS": "123456789012"}),
+        block_public_policy=True,
+        opts=child,
+    )
+
+
 def aws_stack() -> None:
     """Every type that AWS has rules for, as the rules want it."""
     tags = {name: "x" for name in ("project", "stack", "owner", "cost-centre")}
@@ -161,6 +224,7 @@ def aws_stack() -> None:
         versioning_configuration={"status": "Enabled"},
         opts=child,
     )
+    stored(bucket, arn, child, kept)
     aws.rds.Snapshot(
         "snapshot", db_instance_identifier="db", db_snapshot_identifier="before", opts=child
     )

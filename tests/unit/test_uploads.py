@@ -124,7 +124,9 @@ def test_the_copying_role_reads_here_writes_there_and_does_nothing_else() -> Non
     rights = statements(one("RolePolicy", "uploads-replication"))
     reached: dict[str, set[str]] = {}
     for right in rights:
-        actions = right["Action"] if isinstance(right["Action"], list) else [right["Action"]]
+        actions: list[str] = (
+            [right["Action"]] if isinstance(right["Action"], str) else right["Action"]
+        )
         reached.setdefault(right["Resource"].split(":key/")[0], set()).update(actions)
     keys = "arn:aws:kms:zz-none-1:000000000000"
     assert reached == {
