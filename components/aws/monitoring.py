@@ -52,7 +52,7 @@ class Monitoring(pulumi.ComponentResource):
         super().__init__("nextstack:index:Monitoring", name, {}, opts)
         self._name, self._args = name, args
         config = args.config
-        self._prefix = f"{pulumi.get_project()}-{pulumi.get_stack()}".replace(".", "-")
+        self._prefix = config.prefix
         self._child = pulumi.ResourceOptions(parent=self)
         # After what is watched: AWS refuses to watch what it does not know.
         self._later = pulumi.ResourceOptions(parent=self, depends_on=args.ready)

@@ -278,6 +278,25 @@ def test_every_alarm_has_a_boundary() -> None:
     assert {rung.signal for rung in LADDER if Notice.ALARM in rung.notices} == MEASURES.keys()
 
 
+@pytest.mark.parametrize(
+    ("signal", "threshold", "action"),
+    [
+        (Signal.CPU, 70, "scale"),
+        (Signal.MEMORY, 80, "scale"),
+        (Signal.LATENCY, 3, "more pods"),
+        (Signal.CONNECTIONS, 80, "poolSize"),
+        (Signal.STORAGE, 80, "rdsStorageGib"),
+        (Signal.SLOW_STATEMENTS, 10, "replica"),
+        (Signal.HIT_RATE, 80, "cache size"),
+    ],
+)
+def test_what_calls_for_more_says_of_what(signal: Signal, threshold: float, action: str) -> None:
+    """OP-4."""
+    [rung] = [r for r in LADDER if r.signal is signal and r.threshold == threshold]
+    assert action in rung.reaction
+    assert "(OP-4)" in rung.reaction
+
+
 def test_unusual_traffic_is_outside_two_deviations(graph: Graph) -> None:
     """AL-30."""
     [alarm] = alarms(graph, "AL-30")
