@@ -34,8 +34,13 @@ def restarts(pod: Body) -> int:
 
 
 def final_message(pod: Body) -> str:
-    """What the pod's container wrote as its last word; empty while it runs."""
-    for container in pod.get("status", {}).get("containerStatuses", []):
-        if message := container["state"].get("terminated", {}).get("message", ""):
-            return message
-    return ""
+    """The last word of the pod's container, or of the step before it that failed; may be empty."""
+    status = pod.get("status", {})
+    ended = [_end(container) for container in status.get("containerStatuses", [])]
+    steps = [_end(container) for container in status.get("initContainerStatuses", [])]
+    ended += [end for end in steps if end.get("exitCode")]
+    return next((end["message"] for end in ended if end.get("message")), "")
+
+
+def _end(container: Body) -> Body:
+    return container["state"].get("terminated", {})

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from conftest import deploy_stack
 
+from commands.pods import final_message
 from components.dump_archive import ArchiveConfig
 from components.stack_config import ConfigError, camel_case, keys, load
 from offline.recorder import Graph, Providers, program, record, stack_settings
@@ -422,3 +423,24 @@ def test_what_is_kept_on_aws_needs_aws(
     """PL-7, BK-10, SC-5."""
     with pytest.raises(ConfigError, match=message):
         stack(stack_name, **changes)
+
+
+def ended(name: str, code: int, message: str) -> dict[str, Any]:
+    return {"name": name, "state": {"terminated": {"exitCode": code, "message": message}}}
+
+
+@pytest.mark.parametrize(
+    ("dump", "copy", "told"),
+    [
+        (ended("dump", 0, "dumped"), ended("archive", 0, "copied"), "copied"),
+        (ended("dump", 0, "dumped"), ended("archive", 1, "differs"), "differs"),
+        (ended("dump", 1, "no server"), {"name": "archive", "state": {"waiting": {}}}, "no server"),
+        (ended("dump", 0, "dumped"), {"name": "archive", "state": {"running": {}}}, ""),
+    ],
+)
+def test_the_result_is_that_of_the_step_that_decided(
+    dump: dict[str, Any], copy: dict[str, Any], told: str
+) -> None:
+    """BK-17."""
+    status = {"initContainerStatuses": [dump], "containerStatuses": [copy]}
+    assert final_message({"status": status}) == told
