@@ -26,7 +26,7 @@ from commands.options import AsJson, Kubeconfig
 from commands.options import Stack as StackName
 from commands.release import releases
 from commands.triggers import EXIT_CODES, Trigger
-from drills.figures import Figure, publish
+from drills.figures import Figure, await_quiet, publish
 from drills.sender import Sender, Sent
 from drills.site import PATH as WRITTEN
 from drills.site import WITHOUT_LIMIT, fail_to_release, without_limit
@@ -133,6 +133,8 @@ def under_load(stack: Stack) -> Generator[Load]:
 
 def drill(stack: Stack, name: str, kubeconfig: Path | None, fault: Fault) -> Round:
     """Rolls one release out, and lets the watch do the rest."""
+    stack.await_ready()
+    await_quiet()
     console.print(f"release: {fault}")
     with under_load(stack) as load:
         began, report = time.monotonic(), dict[str, Any]()
