@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import cloudwatch, eks, iam
 
+from components.aws.pod_identity import trust_pods
+
 MANAGED = "arn:aws:iam::aws:policy"
 CONTAINER_LOGS = ("application", "dataplane", "host", "performance")
 """What the log shipper writes of a cluster, each into a group of its own."""
@@ -109,7 +111,7 @@ def _role(
     role = iam.Role(
         name,
         description=f"what {identity.service_account} may do",
-        assume_role_policy=_trust_pods(cluster_arn, identity),
+        assume_role_policy=trust_pods(cluster_arn, identity.namespace, identity.service_account),
         force_detach_policies=True,
         max_session_duration=3600,
         path="/",
@@ -120,23 +122,6 @@ def _role(
         name, role=role.name, policy_arn=identity.policy_arn, opts=opts
     )
     return role, rights
-
-
-def _trust_pods(cluster_arn: str, identity: Identity) -> str:
-    """Only the add-on's own service account in this cluster gets the role."""
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "pods.eks.amazonaws.com"},
-        "Action": ["sts:AssumeRole", "sts:TagSession"],
-        "Condition": {
-            "StringEquals": {
-                "aws:RequestTag/eks-cluster-arn": cluster_arn,
-                "aws:RequestTag/kubernetes-namespace": identity.namespace,
-                "aws:RequestTag/kubernetes-service-account": identity.service_account,
-            }
-        },
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def container_log_groups(

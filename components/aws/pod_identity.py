@@ -25,6 +25,7 @@ def pod_role(
     opts: pulumi.ResourceOptions,
 ) -> PodIdentity:
     """A service account of this name, and what its pods may do; `opts` have both providers."""
+    cluster_arn = f"arn:aws:eks:{pods.region}:{pods.account_id}:cluster/{pods.cluster_name}"
     account = k8s.core.v1.ServiceAccount(
         f"{name}-account",
         # By this name AWS knows the pods.
@@ -35,7 +36,7 @@ def pod_role(
     role = iam.Role(
         f"{name}-pods",
         description=f"what pods of {pods.namespace}/{service_account} may do",
-        assume_role_policy=_trust(pods, service_account),
+        assume_role_policy=trust_pods(cluster_arn, pods.namespace, service_account),
         force_detach_policies=True,
         max_session_duration=3600,
         path="/",
@@ -65,17 +66,16 @@ def pod_role(
     return PodIdentity(service_account=account.metadata.name, ready=[association])
 
 
-def _trust(pods: Pods, service_account: str) -> str:
+def trust_pods(cluster_arn: str, namespace: str, service_account: str) -> str:
     """Only this service account of this cluster gets the role."""
-    cluster = f"arn:aws:eks:{pods.region}:{pods.account_id}:cluster/{pods.cluster_name}"
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "pods.eks.amazonaws.com"},
         "Action": ["sts:AssumeRole", "sts:TagSession"],
         "Condition": {
             "StringEquals": {
-                "aws:RequestTag/eks-cluster-arn": cluster,
-                "aws:RequestTag/kubernetes-namespace": pods.namespace,
+                "aws:RequestTag/eks-cluster-arn": cluster_arn,
+                "aws:RequestTag/kubernetes-namespace": namespace,
                 "aws:RequestTag/kubernetes-service-account": service_account,
             }
         },
