@@ -65,10 +65,9 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def judge(checkov: Path, framework: str, what: Path, resources: int) -> set[Finding]:
-    """What it finds in a plan or in a folder of manifests with so many objects."""
-    kind = "--directory" if what.is_dir() else "--file"
-    done = run(checkov, kind, what, "--framework", framework, "--output=json", "--skip-download")
+def judge(checkov: Path, framework: str, resources: int, *what: str | Path) -> set[Finding]:
+    """What it finds in plans or manifests with at least so many resources."""
+    done = run(checkov, *what, "--framework", framework, "--output=json", "--skip-download")
     report: Json = json.loads(done.stdout)
     assert report["summary"]["parsing_errors"] == 0, report["results"]["parsing_errors"]
     assert report["summary"]["resource_count"] >= resources, report["summary"]
@@ -78,26 +77,27 @@ def judge(checkov: Path, framework: str, what: Path, resources: int) -> set[Find
     }
 
 
+def judge_plans(checkov: Path, folder: Path, *plans: Json) -> set[Finding]:
+    files = [folder / f"{number}.json" for number, _ in enumerate(plans)]
+    for file, written in zip(files, plans, strict=True):
+        file.write_text(json.dumps(written, indent=1))
+    resources = sum(len(each["planned_values"]["root_module"]["resources"]) for each in plans)
+    return judge(checkov, "terraform_plan", resources, "--file", *files)
+
+
 def planned(stack: str, **overrides: Any) -> Json:
     settings = stack_settings(stack, **IMAGE, **overrides)
     return plan(record(program, Providers(), settings, stack))
-
-
-def judge_plan(checkov: Path, written: Json, file: Path) -> set[Finding]:
-    file.write_text(json.dumps(written, indent=1))
-    resources = written["planned_values"]["root_module"]["resources"]
-    return judge(checkov, "terraform_plan", file, len(resources))
 
 
 @pytest.fixture(scope="module")
 def found(checkov: Path, tmp_path_factory: pytest.TempPathFactory) -> set[Finding]:
     """All findings in the manifests and plans of all stacks."""
     folder = tmp_path_factory.mktemp("checkov")
-    objects = sum(len(render(stack, folder / "manifests" / stack, **IMAGE)) for stack in STACKS)
-    findings = judge(checkov, "kubernetes", folder / "manifests", objects - len(STACKS))
-    for written in (planned("staging"), planned("production"), planned("production", **ALL)):
-        findings |= judge_plan(checkov, written, folder / "plan.json")
-    return findings
+    objects = sum(len(render(stack, folder / stack, **IMAGE)) for stack in STACKS)
+    found = judge(checkov, "kubernetes", objects - len(STACKS), "--directory", folder)
+    plans = (planned("staging"), planned("production"), planned("production", **ALL))
+    return found | judge_plans(checkov, folder, *plans)
 
 
 def waivers() -> list[dict[str, str]]:
@@ -130,7 +130,7 @@ def test_what_is_wrong_in_a_plan_is_found(
     for resource in written["configuration"]["root_module"]["resources"]:
         if resource["type"] == "aws_s3_bucket_public_access_block":
             resource["expressions"].pop("bucket")
-    more = judge_plan(checkov, written, tmp_path / "plan.json") - found
+    more = judge_plans(checkov, tmp_path, written) - found
     assert {(f.check, f.resource) for f in more} == {
         ("CKV_AWS_17", "aws_db_instance.nextstack-staging-1"),
         ("CKV2_AWS_6", "aws_s3_bucket.archive-bucket"),
@@ -147,7 +147,7 @@ def test_what_is_wrong_in_a_manifest_is_found(
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     container["securityContext"]["privileged"] = True
     file.write_text(yaml.safe_dump(deployment))
-    more = judge(checkov, "kubernetes", tmp_path, 1) - found
+    more = judge(checkov, "kubernetes", 1, "--directory", tmp_path) - found
     # A Job's name says what is in it, so that its old findings look new.
     assert {(f.check, f.resource) for f in more if not f.resource.startswith("Job.")} == {
         ("CKV_K8S_16", "Deployment.nextstack-production.web-server")
