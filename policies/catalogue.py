@@ -6,6 +6,7 @@ Leaves out running them (verdicts.py).
 from policies import (
     aws_backup,
     aws_database,
+    aws_edge,
     aws_eks,
     aws_monitoring,
     aws_network,
@@ -26,6 +27,7 @@ RULES: tuple[Rule, ...] = tuple(
         network,
         data,
         aws_database,
+        aws_edge,
         aws_monitoring,
         aws_platform,
         aws_storage,
@@ -45,7 +47,34 @@ NAT = (
     "AWS's services are reached over TLS through the NAT gateways; awsInterfaceEndpoints adds "
     "endpoints where they pay"
 )
+BUCKET_ORIGIN = "for origins that are buckets; the origin is nginx"
+CLASSIC_WAF = "for the WAF of before 2019"
+OTHER_BALANCER = "for classic and application load balancers; nginx's is a network one"
 NOT_IMPLEMENTED: dict[str, str] = {
+    "FSBP CloudFront.1": BUCKET_ORIGIN,
+    "FSBP CloudFront.4": "there is one origin: a second one would be another region (DT-4)",
+    "FSBP CloudFront.12": BUCKET_ORIGIN,
+    "FSBP CloudFront.13": BUCKET_ORIGIN,
+    "FSBP CloudFront.16": "for origins that are Lambda functions; the origin is nginx",
+    "FSBP WAF.1": CLASSIC_WAF,
+    "FSBP WAF.2": CLASSIC_WAF,
+    "FSBP WAF.3": CLASSIC_WAF,
+    "FSBP WAF.4": CLASSIC_WAF,
+    "FSBP WAF.6": CLASSIC_WAF,
+    "FSBP WAF.7": CLASSIC_WAF,
+    "FSBP WAF.8": CLASSIC_WAF,
+    "FSBP ELB.1": OTHER_BALANCER,
+    "FSBP ELB.2": OTHER_BALANCER,
+    "FSBP ELB.4": OTHER_BALANCER,
+    "FSBP ELB.5": OTHER_BALANCER,
+    "FSBP ELB.6": "the cluster makes the balancer for nginx's Service, and takes it away with it; "
+    "its controller knows no such setting",
+    "FSBP ELB.7": OTHER_BALANCER,
+    "FSBP ELB.8": OTHER_BALANCER,
+    "FSBP ELB.10": OTHER_BALANCER,
+    "FSBP ELB.12": OTHER_BALANCER,
+    "FSBP ELB.13": "the cluster gives the balancer all of its public subnets",
+    "FSBP ELB.14": OTHER_BALANCER,
     "CIS Kubernetes 5.1.7": CALLER,
     "CIS Kubernetes 5.1.9": CALLER,
     "CIS Kubernetes 5.1.10": CALLER,

@@ -89,6 +89,8 @@ class CdnArgs:
     """Seconds that the origin may be silent."""
     idle_s: int
     """Seconds for which an idle connection to it is kept; less than nginx keeps it."""
+    after: pulumi.Resource
+    """What has to know the secret before the CDN shows it."""
     keep_data: bool = True
     """Whether the logs outlive the stack; by default so."""
 
@@ -179,7 +181,10 @@ class Cdn(pulumi.ComponentResource):
             retain_on_delete=False,
             wait_for_deployment=True,
             tags=self._tags,
-            opts=self._child,
+            # Here, because what a component depends on does not hold for its children.
+            opts=pulumi.ResourceOptions.merge(
+                self._child, pulumi.ResourceOptions(depends_on=[args.after])
+            ),
         )
 
     def _origin(self) -> cloudfront.DistributionOriginArgsDict:

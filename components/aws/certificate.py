@@ -13,7 +13,7 @@ VALIDATION_TTL_S = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class CertificateArgs:
+class IssuedCertificateArgs:
     names: tuple[str, ...]
     """Hosts that it is for, all of one zone."""
     zone_id: pulumi.Input[str]
@@ -22,16 +22,16 @@ class CertificateArgs:
     are the same in one account. By default it makes its own."""
 
 
-class Certificate(pulumi.ComponentResource):
+class IssuedCertificate(pulumi.ComponentResource):
     arn: pulumi.Output[str]
     """Known once it is issued."""
     proofs: Sequence[pulumi.Input[str]]
     """Names of the records that prove its hosts."""
 
     def __init__(
-        self, name: str, args: CertificateArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, args: IssuedCertificateArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("nextstack:index:Certificate", name, {}, opts)
+        super().__init__("nextstack:index:IssuedCertificate", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         certificate = acm.Certificate(
             name,

@@ -51,6 +51,7 @@ SERVICES = (
     "scheduler",
     "secretsmanager",
     "sns",
+    "states",
     "sts",
     "wafv2",
 )
@@ -101,6 +102,7 @@ RECEIVERS = (
     "backup.amazonaws.com",
     "ec2.amazonaws.com",
     "eks.amazonaws.com",
+    "events.amazonaws.com",
     "firehose.amazonaws.com",
     "monitoring.rds.amazonaws.com",
     "pods.eks.amazonaws.com",

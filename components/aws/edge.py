@@ -41,7 +41,7 @@ def make_edge(config: StackConfig, regions: Regions | None) -> Edge:
     if regions is None or not config.edge.zone_name:
         return Edge(certificate_arn=given)
     from components.aws.cdn import CdnSecret
-    from components.aws.certificate import Certificate, CertificateArgs
+    from components.aws.certificate import IssuedCertificate, IssuedCertificateArgs
     from components.aws.dns import HostedZone, HostedZoneArgs
 
     home = pulumi.ResourceOptions(providers=[regions.home])
@@ -63,15 +63,17 @@ def make_edge(config: StackConfig, regions: Regions | None) -> Edge:
     names = (domain, origin_name(domain)) if cdn else (domain,)
     own = None
     if not (given or config.nginx.tls_secret):
-        own = Certificate("certificate", CertificateArgs(names=names, zone_id=zone_id), home)
+        own = IssuedCertificate(
+            "certificate", IssuedCertificateArgs(names=names, zone_id=zone_id), home
+        )
     cdn_certificate: pulumi.Input[str] = ""
     if cdn and own and config.aws.region == EDGE_REGION:
         cdn_certificate = own.arn
     elif cdn:
-        args = CertificateArgs(
+        args = IssuedCertificateArgs(
             names=(domain,), zone_id=zone_id, proofs=own.proofs[:1] if own else ()
         )
-        cdn_certificate = Certificate("cdn-certificate", args, at_edge).arn
+        cdn_certificate = IssuedCertificate("cdn-certificate", args, at_edge).arn
     return Edge(
         certificate_arn=own.arn if own else given,
         issued=(own.arn,) if own else (),
@@ -116,10 +118,10 @@ def open_edge(
                 secret=edge.cdn_secret.current,
                 answer_s=max(config.nginx.page_timeout_s, config.nginx.api_timeout_s),
                 idle_s=config.nginx.load_balancer_idle_s,
+                after=entrance.nginx,
                 keep_data=config.site.protect_data,
             ),
-            # A new secret reaches nginx first.
-            pulumi.ResourceOptions(providers=[regions.edge], depends_on=[entrance.nginx]),
+            pulumi.ResourceOptions(providers=[regions.edge]),
         )
         targets = {
             domain: Target(name=cdn.address, zone_id=cdn.zone_id, ipv6=True),

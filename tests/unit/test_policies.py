@@ -31,6 +31,7 @@ IMAGE: dict[str, Any] = {"image": f"shop@sha256:{'0' * 64}", "deploymentVersion"
 GENERATED = "k3Jq0x-generated-value"
 WEB = "spec.template.spec.containers.0"
 REMOVE = object()
+BALANCER = "service~beta~kubernetes~io/aws-load-balancer-"
 
 SECURE_POLICY = {
     "Version": "2012-10-17",
@@ -232,6 +233,7 @@ def aws_stack() -> None:
     aws.backup.VaultPolicy(
         "vault-policy", backup_vault_name=vault.name, policy=json.dumps(GUARDED), opts=child
     )
+    edge_stack(child)
     plan = aws.backup.Plan(
         "plan",
         rules=[
@@ -321,6 +323,98 @@ def watching(key: str, child: pulumi.ResourceOptions) -> None:
         server_side_encryption={"enabled": True},
         opts=child,
     )
+
+
+def edge_stack(child: pulumi.ResourceOptions) -> None:
+    """What faces the Internet, as the rules want it."""
+    certificate = aws.acm.Certificate(
+        "site-certificate", domain_name="a.example", validation_method="DNS", opts=child
+    )
+    measured: aws.wafv2.WebAclVisibilityConfigArgsDict = {
+        "cloudwatch_metrics_enabled": True,
+        "metric_name": "limit",
+        "sampled_requests_enabled": True,
+    }
+    acl = aws.wafv2.WebAcl(
+        "firewall",
+        scope="CLOUDFRONT",
+        default_action={"allow": {}},
+        visibility_config=measured,
+        rules=[
+            {
+                "name": "limit",
+                "priority": 0,
+                "statement": {"rate_based_statement": {"limit": 100, "aggregate_key_type": "IP"}},
+                "visibility_config": measured,
+            }
+        ],
+        opts=child,
+    )
+    aws.wafv2.WebAclLoggingConfiguration(
+        "firewall-log", resource_arn=acl.arn, log_destination_configs=["group"], opts=child
+    )
+    distribution = aws.cloudfront.Distribution(
+        "distribution",
+        enabled=True,
+        web_acl_id=acl.arn,
+        restrictions={"geo_restriction": {"restriction_type": "none"}},
+        origins=[
+            {
+                "origin_id": "site",
+                "domain_name": "origin.a.example",
+                "custom_origin_config": {
+                    "http_port": 80,
+                    "https_port": 443,
+                    "origin_protocol_policy": "https-only",
+                    "origin_ssl_protocols": ["TLSv1.2"],
+                },
+            }
+        ],
+        default_cache_behavior={
+            "target_origin_id": "site",
+            "allowed_methods": ["GET", "HEAD"],
+            "cached_methods": ["GET", "HEAD"],
+            "viewer_protocol_policy": "https-only",
+        },
+        viewer_certificate={
+            "acm_certificate_arn": certificate.arn,
+            "ssl_support_method": "sni-only",
+            "minimum_protocol_version": "TLSv1.2_2021",
+        },
+        opts=child,
+    )
+    aws.cloudwatch.LogDeliverySource(
+        "distribution-log", log_type="ACCESS_LOGS", resource_arn=distribution.arn, opts=child
+    )
+    zone = aws.route53.Zone("domain", name="a.example", opts=child)
+    aws.route53.QueryLog(
+        "domain-log", zone_id=zone.zone_id, cloudwatch_log_group_arn="group", opts=child
+    )
+    images = aws.ecr.Repository(
+        "images",
+        image_tag_mutability="IMMUTABLE",
+        image_scanning_configuration={"scan_on_push": True},
+        encryption_configurations=[{"encryption_type": "KMS", "kms_key": "key"}],
+        opts=child,
+    )
+    aws.ecr.LifecyclePolicy("images-end", repository=images.name, policy="{}", opts=child)
+    aws.iam.Role("workflow", assume_role_policy=json.dumps(workflow("octo/shop")), opts=child)
+
+
+def workflow(repository: str, claim: str = "sub") -> dict[str, Any]:
+    """The trust of a role for a workflow of GitHub's."""
+    issuer = "token.actions.githubusercontent.com"
+    believed = {
+        f"{issuer}:aud": "sts.amazonaws.com",
+        f"{issuer}:{claim}": f"repo:{repository}:environment:production",
+    }
+    entry = {
+        "Effect": "Allow",
+        "Principal": {"Federated": f"arn:aws:iam::123456789012:oidc-provider/{issuer}"},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {"StringEquals": believed},
+    }
+    return {"Version": "2012-10-17", "Statement": [entry]}
 
 
 @cache
@@ -785,6 +879,64 @@ MUTATIONS = (
     on("secret", "secret-deletion-can-be-undone", "recoveryWindowInDays", UNKNOWN),
     on("secret-policy", "secret-policy-is-checked", "blockPublicPolicy", False),
     on("vault", "backups-are-encrypted-with-our-key", "kmsKeyArn"),
+    # What faces the Internet
+    on(
+        "distribution",
+        "people-reach-the-cdn-by-tls",
+        "defaultCacheBehavior.viewerProtocolPolicy",
+        "allow-all",
+    ),
+    on("distribution", "cdn-has-its-certificate", "viewerCertificate.acmCertificateArn"),
+    on("distribution", "cdn-has-its-certificate", "viewerCertificate.sslSupportMethod", "vip"),
+    on(
+        "distribution",
+        "cdn-has-its-certificate",
+        "viewerCertificate.minimumProtocolVersion",
+        "TLSv1.1_2016",
+    ),
+    on(
+        "distribution",
+        "cdn-asks-by-tls",
+        "origins.0.customOriginConfig.originProtocolPolicy",
+        "match-viewer",
+    ),
+    on(
+        "distribution",
+        "cdn-asks-by-tls",
+        "origins.0.customOriginConfig.originSslProtocols.0",
+        "SSLv3",
+    ),
+    on("distribution", "cdn-has-a-firewall", "webAclId"),
+    Mutation(rule="cdn-is-logged", on="distribution-log"),
+    on("firewall", "firewall-has-rules-that-count", "rules"),
+    on(
+        "firewall",
+        "firewall-has-rules-that-count",
+        "rules.0.visibilityConfig.cloudwatchMetricsEnabled",
+        False,
+    ),
+    Mutation(rule="firewall-is-logged", on="firewall-log"),
+    on(
+        "nginx-service",
+        "balancer-of-aws-ends-modern-tls",
+        f"metadata.annotations.{BALANCER}ssl-negotiation-policy",
+        "ELBSecurityPolicy-2016-08",
+    ),
+    on(
+        "nginx-service",
+        "balancer-of-aws-ends-modern-tls",
+        f"metadata.annotations.{BALANCER}cross-zone-load-balancing-enabled",
+        "false",
+    ),
+    on("site-certificate", "certificate-renews-itself", "validationMethod", "EMAIL"),
+    on("site-certificate", "certificate-renews-itself", "keyAlgorithm", "RSA_1024"),
+    Mutation(rule="zone-is-logged", on="domain-log"),
+    on("images", "images-are-scanned-and-fixed", "imageScanningConfiguration.scanOnPush", False),
+    on("images", "images-are-scanned-and-fixed", "imageTagMutability", "MUTABLE"),
+    on("images", "images-are-scanned-and-fixed", "encryptionConfigurations"),
+    Mutation(rule="images-go-one-day", on="images-end"),
+    on("workflow", "workflows-are-named", "assumeRolePolicy", json.dumps(workflow("octo/*"))),
+    on("workflow", "workflows-are-named", "assumeRolePolicy", json.dumps(workflow("o/s", "ref"))),
     on("plan", "backup-plan-windows", "rules.0.completionWindow"),
     on("plan", "backup-plan-windows", "rules.0.lifecycle"),
     on("plan", "cold-storage-pays", "rules.0.lifecycle.coldStorageAfter", 1),
@@ -960,6 +1112,12 @@ FSBP = {
     "Backup": {1},
     "StepFunctions": {1},
     "SNS": {4},
+    "ACM": {1, 2},
+    "CloudFront": {1, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 16},
+    "ECR": {1, 2, 3},
+    "ELB": {*range(1, 11), 12, 13, 14, 17},
+    "Route53": {2},
+    "WAF": {1, 2, 3, 4, 6, 7, 8, 10, 12},
     "SecretsManager": {1, 2, 3, 4},
     "DataFirehose": {1},
 }
