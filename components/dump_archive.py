@@ -220,6 +220,8 @@ def _remote(config: ArchiveConfig, own: OwnBucket | None) -> dict[str, pulumi.In
     if own:
         # Said with each object: the service's own key would be taken for kms without a name.
         settings |= {"SERVER_SIDE_ENCRYPTION": "aws:kms", "SSE_KMS_KEY_ID": own.key_arn}
+        # The only ACL that a bucket without ACLs takes; rclone would send "private".
+        settings["ACL"] = "bucket-owner-full-control"
     else:
         settings["ENDPOINT"] = config.endpoint
     # In memory: the root is read-only.

@@ -326,6 +326,7 @@ def test_the_job_adds_copies_by_a_role_and_deletes_none() -> None:
     key = f"arn:aws:kms:zz-none-1:000000000000:{graph.one('Key', 'archive-bucket').name}"
     assert login["RCLONE_CONFIG_ARCHIVE_PROVIDER"] == "AWS"
     assert login["RCLONE_CONFIG_ARCHIVE_REGION"] == "us-west-2"
+    assert login["RCLONE_CONFIG_ARCHIVE_ACL"] == "bucket-owner-full-control"
     assert login["RCLONE_CONFIG_ARCHIVE_SERVER_SIDE_ENCRYPTION"] == "aws:kms"
     assert login["RCLONE_CONFIG_ARCHIVE_SSE_KMS_KEY_ID"] == key
     template = pod(graph)
