@@ -45,7 +45,8 @@ def camel(name: str) -> str:
 def statements(resource: Registered) -> Iterator[dict[str, Any]]:
     for name in ("policy", "assumeRolePolicy"):
         if name in resource.inputs:
-            yield from json.loads(resource.inputs[name])["Statement"]
+            # A registry calls the life of its images a policy, too.
+            yield from json.loads(resource.inputs[name]).get("Statement", [])
 
 
 def test_dev_neither_uses_nor_imports_aws() -> None:
@@ -106,7 +107,8 @@ def test_keys_rotate_and_outlive_the_stack(graph: Graph) -> None:
 
 
 def test_rights_name_who_and_what(graph: Graph) -> None:
-    found = [(r, s) for r in on_aws(graph) for s in statements(r)]
+    # A boundary gives no rights: it says what the rights of others can be at most.
+    found = [(r, s) for r in on_aws(graph) if r.name != "ci-boundary" for s in statements(r)]
     assert len(found) >= 4
     for r, statement in [(r, s) for r, s in found if s["Effect"] == "Allow"]:
         # A role's own policy names nobody: it is the role's.
@@ -162,7 +164,7 @@ def test_passwords_are_secret_wherever_they_are_given(graph: Graph) -> None:
         assert rpc.is_rpc_secret(mode) or rpc.is_rpc_secret(mode["passwords"])
 
 
-def test_a_stack_can_leave_aws_by_four_keys() -> None:
+def test_a_stack_can_leave_aws_by_its_keys() -> None:
     """PL-2, PL-3."""
     moved = deploy_stack(
         "staging",
@@ -172,6 +174,11 @@ def test_a_stack_can_leave_aws_by_four_keys() -> None:
         awsNetwork="existing",
         archiveEnabled=False,
         secretsCopyEnabled=False,
+        nginxTlsSecret="shop-tls",
+        edgeZoneName="",
+        edgeHostedZoneId="",
+        registryName="",
+        ciRepository="",
         recoveryRpoMinutes=60,
         backupIntervalHours=1,
         backupTime="00:00",
