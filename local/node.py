@@ -97,7 +97,11 @@ def says_ready(answer: bytes, since: float) -> bool:
 
 
 def resident_mib(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    """Nothing where the process has ended since it was listed."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
 

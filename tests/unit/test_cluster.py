@@ -331,6 +331,11 @@ def test_a_node_that_has_said_nothing_is_not_ready() -> None:
     assert not node.says_ready(b"{}", 0)
 
 
+def test_a_process_that_ends_while_it_is_measured_takes_no_memory() -> None:
+    assert node.resident_mib(os.getpid()) > 0
+    assert node.resident_mib(2**22 + 1) == 0  # above the highest possible id
+
+
 def test_a_daemon_that_keeps_ending_is_named_with_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
