@@ -28,8 +28,8 @@ from commands.release import releases
 from commands.triggers import EXIT_CODES, Trigger
 from drills.figures import Figure, await_quiet, publish
 from drills.sender import Sender, Sent
+from drills.site import MISSING, WITHOUT_LIMIT, fail_to_release, without_limit
 from drills.site import PATH as WRITTEN
-from drills.site import WITHOUT_LIMIT, fail_to_release, without_limit
 from drills.stack import Stack, running
 from local import image_app, image_archive, images
 from local.image_archive import Image, Layer
@@ -133,6 +133,7 @@ def under_load(stack: Stack) -> Generator[Load]:
 
 def drill(stack: Stack, name: str, kubeconfig: Path | None, fault: Fault) -> Round:
     """Rolls one release out, and lets the watch do the rest."""
+    image = MISSING if fault is Fault.NOT_READY else _load(stack, fault)
     stack.await_ready()
     await_quiet()
     console.print(f"release: {fault}")
@@ -141,7 +142,7 @@ def drill(stack: Stack, name: str, kubeconfig: Path | None, fault: Fault) -> Rou
         if fault is Fault.NOT_READY:
             fail_to_release(stack)
         else:
-            _roll_out(stack, fault)
+            stack.up(**WITHOUT_LIMIT, image=image, deploymentVersion=fault.value)
             migrated = _migrations(stack)
             report = _watch(name, kubeconfig, fault)
             if _migrations(stack) - migrated:
@@ -151,7 +152,8 @@ def drill(stack: Stack, name: str, kubeconfig: Path | None, fault: Fault) -> Rou
     return Round(fault=fault, load=load, began=began, over=over, report=report)
 
 
-def _roll_out(stack: Stack, fault: Fault) -> None:
+def _load(stack: Stack, fault: Fault) -> str:
+    """Gives the release's image to the cluster; returns its name."""
     sample = image_app.build_app(APP, stack.outputs["buildEnv"])
     ref = f"{images.REGISTRY}/app:{fault}"
     cluster = choose(None)
@@ -159,7 +161,7 @@ def _roll_out(stack: Stack, fault: Fault) -> None:
     load_image(cluster, sample.ref, sample.archive)
     with TemporaryDirectory() as folder:
         load_image(cluster, ref, _image(sample, ref, fault, Path(folder)))
-    stack.up(**WITHOUT_LIMIT, image=ref, deploymentVersion=fault.value)
+    return ref
 
 
 def _image(sample: image_app.AppImage, ref: str, fault: Fault, folder: Path) -> Path:
