@@ -123,6 +123,7 @@ RENAMED = {
     "aws_ce_anomaly_subscription": {"monitorArnLists": "monitor_arn_list"},
     "aws_cloudwatch_log_subscription_filter": {"logGroup": "log_group_name"},
     "aws_cloudwatch_metric_alarm": {"name": "alarm_name"},
+    "aws_iam_openid_connect_provider": {"clientIdLists": "client_id_list"},
     "aws_route53_record": {"aliases": "alias"},
     "aws_sns_topic_subscription": {"topic": "topic_arn"},
 }
