@@ -595,7 +595,7 @@ def test_a_service_elsewhere_is_not_promised() -> None:
     ],
 )
 def test_a_promise_that_nothing_keeps_is_refused(changes: dict[str, Any], message: str) -> None:
-    """BK-21, RB-7, RO-7, S-15."""
+    """BK-21, RB-7, RO-7, S-15; and DT-4, whose records only a second stack would have."""
     with pytest.raises(ConfigError, match=message):
         knobs(DrConfig, "dr", "production", **changes)
 
