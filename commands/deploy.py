@@ -9,10 +9,11 @@ from commands.direct_engine import DirectEngine
 from commands.pulumi_engine import PulumiEngine, find_pulumi
 from local import image_app, images
 from local.progress import console
-from offline import direct, state
-from offline.apply import Change
-from offline.direct import Result
-from offline.kubernetes_api import KubernetesApi
+from offline.direct import stack as direct
+from offline.direct import state
+from offline.direct.apply import Change
+from offline.direct.kubernetes_api import KubernetesApi
+from offline.direct.stack import Result
 from offline.recorder import PROJECT, ROOT, Graph, stack_settings
 
 APP = ROOT / "app"

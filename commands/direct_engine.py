@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from offline import direct, state
-from offline.direct import Result
-from offline.kubernetes_api import KubernetesApi
+from offline.direct import stack as direct
+from offline.direct import state
+from offline.direct.kubernetes_api import KubernetesApi
+from offline.direct.stack import Result
 from offline.recorder import PROJECT, stack_settings
 from offline.render import refuse_encrypted
 

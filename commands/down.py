@@ -8,7 +8,7 @@ import typer
 from commands.options import Kubeconfig, Stack
 
 if TYPE_CHECKING:
-    from offline.kubernetes_api import KubernetesApi
+    from offline.direct.kubernetes_api import KubernetesApi
 
 
 def down(
@@ -22,7 +22,7 @@ def down(
     from commands import cluster as clusters
     from commands import deploy
     from local.progress import console
-    from offline.direct import refuse_protected
+    from offline.direct.stack import refuse_protected
     from offline.recorder import stack_settings
 
     began = time.monotonic()

@@ -11,9 +11,9 @@ from rich.text import Text
 from commands import job_results, pods
 from commands.job_results import JobResult
 from components.backups import DUMP, RESTORE_TEST
-from offline import failure
-from offline.kubernetes_api import ApiError, Body, KubernetesApi
-from offline.readiness import Stage, readiness
+from offline.direct import failure
+from offline.direct.kubernetes_api import ApiError, Body, KubernetesApi
+from offline.direct.readiness import Stage, readiness
 
 WORKLOADS = ("StatefulSet", "Deployment")
 # Prints the address that enough Sentinels name; the script is the data servers' own.

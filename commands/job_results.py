@@ -8,8 +8,8 @@ from typing import Any
 
 from commands import pods
 from local.progress import step
-from offline.kubernetes_api import Body, KubernetesApi
-from offline.readiness import pod_reason
+from offline.direct.kubernetes_api import Body, KubernetesApi
+from offline.direct.readiness import pod_reason
 
 POLL_S = 0.5
 OWNER = "batch.kubernetes.io/job-name"

@@ -1,6 +1,6 @@
 """The pods of a stack, and what their status tells."""
 
-from offline.kubernetes_api import Body, KubernetesApi
+from offline.direct.kubernetes_api import Body, KubernetesApi
 
 # Set by components/pod.py on every pod.
 NAME_LABEL = "app.kubernetes.io/name"

@@ -13,7 +13,7 @@ import typer
 from commands.options import AsJson
 
 if TYPE_CHECKING:
-    from offline.report import Report
+    from offline.review.report import Report
 
 BROKEN, DANGEROUS = 1, 3
 
@@ -55,10 +55,11 @@ def preview(
 def _alone(stack: str, as_json: bool) -> int:
     from rich.console import Console
 
-    from offline import judge, preview, review
+    from offline import judge, preview
     from offline.cost import estimate
     from offline.recorder import stack_settings
-    from offline.report import budget
+    from offline.review import view
+    from offline.review.report import budget
 
     graph, settings = preview.preview(stack), stack_settings(stack)
     verdict, cost, limit = judge.verdict(graph, stack, settings), estimate(graph), budget(settings)
@@ -66,11 +67,11 @@ def _alone(stack: str, as_json: bool) -> int:
         found = {
             **preview.as_json(graph),
             "policies": judge.as_json(verdict),
-            "cost": review.price_as_json(cost, limit),
+            "cost": view.price_as_json(cost, limit),
         }
         print(json.dumps(found, indent=2))
     else:
-        bill = review.price(cost, limit)
+        bill = view.price(cost, limit)
         Console().print(preview.show(graph), "", judge.show(verdict), bill, sep="\n")
     return 0 if verdict.passed else BROKEN
 
@@ -80,7 +81,7 @@ def _compared(
 ) -> int:
     from rich.console import Console
 
-    from offline import comment, report, review, revision, snapshot
+    from offline.review import comment, report, revision, snapshot, view
 
     base = revision.find(against)
     recording = revision.Recording(base, stacks)  # on another processor, as long as ours takes
@@ -90,12 +91,12 @@ def _compared(
     agreed |= {finding: "on the command line" for finding in given}
     reports = [report.report(after, theirs[after.stack], agreed) for after in ours]
     if as_json:
-        print(json.dumps(review.as_json(reports[0], base), indent=2))
+        print(json.dumps(view.as_json(reports[0], base), indent=2))
     elif markdown:
         print(comment.comment(reports, base))
     else:
         for found in reports:
-            Console().print(review.show(found, base), soft_wrap=False)
+            Console().print(view.show(found, base), soft_wrap=False)
     return max([exit_code(found) for found in reports])
 
 

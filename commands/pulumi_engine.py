@@ -23,8 +23,8 @@ from pulumi.automation import EngineEvent, OpType
 from commands import pulumi_repair
 from local.paths import state_folder
 from local.progress import Step, console, step
-from offline.apply import Change
-from offline.direct import Result
+from offline.direct.apply import Change
+from offline.direct.stack import Result
 from offline.recorder import PROJECT, ROOT, stack_settings
 
 PREFIX = f"{PROJECT['name']}:"

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from offline.kubernetes_api import Body, KubernetesApi
-from offline.readiness import Stage, readiness
+from offline.direct.kubernetes_api import Body, KubernetesApi
+from offline.direct.readiness import Stage, readiness
 
 DEPLOYMENT = "web-server"
 VERSION_LABEL = "app.kubernetes.io/version"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from urllib3.exceptions import HTTPError
 
 from commands import pods
-from offline.kubernetes_api import ApiError, KubernetesApi
+from offline.direct.kubernetes_api import ApiError, KubernetesApi
 
 NGINX = f"{pods.NAME_LABEL}=nginx"
 LOOK_AGAIN_S = 2.0

@@ -12,7 +12,7 @@ import typer
 from commands.options import AsJson, Kubeconfig, Stack
 
 if TYPE_CHECKING:  # importing it takes half a second, which --help can do without
-    from offline.direct import Result
+    from offline.direct.stack import Result
 
 ANSWER_S = 15
 

@@ -19,7 +19,7 @@ from commands.triggers import EXIT_CODES, Judge, Rules, Trigger
 
 if TYPE_CHECKING:
     from commands.release import Release
-    from offline.kubernetes_api import KubernetesApi
+    from offline.direct.kubernetes_api import KubernetesApi
 
 MINUTES = 30.0  # DE-2
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from components.backups import DUMP
 from drills.stack import Stack, wait
-from offline.kubernetes_api import Body
-from offline.readiness import Stage, readiness
+from offline.direct.kubernetes_api import Body
+from offline.direct.readiness import Stage, readiness
 
 START_S = 60
 LIFE_S = 1800  # a drill that was stopped leaves no pod running for longer

@@ -25,7 +25,7 @@ from rich.console import Console
 from drills import processes
 from drills.writer import Writer, longest_gap
 from local.cluster import LocalCluster
-from offline.kubernetes_api import Body, KubernetesApi
+from offline.direct.kubernetes_api import Body, KubernetesApi
 
 TIMEOUT_S = 1.5  # of one write
 BEFORE_S = 1.0  # of undisturbed writes

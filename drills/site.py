@@ -27,7 +27,7 @@ from drills.stack import Stack, running, wait
 from drills.wrk import wrk
 from local.images import REGISTRY
 from local.progress import console
-from offline.kubernetes_api import Body
+from offline.direct.kubernetes_api import Body
 
 PATH = "/api/tasks"
 CREATED = "201"

@@ -11,8 +11,8 @@ from typing import Any
 
 from commands import deploy, pods
 from commands.deploy import Engine
-from offline.kubernetes_api import ApiError, Body, KubernetesApi
-from offline.readiness import Stage, readiness
+from offline.direct.kubernetes_api import ApiError, Body, KubernetesApi
+from offline.direct.readiness import Stage, readiness
 
 # What `up` gives a stack beside its file.
 BUILT = ("image", "deploymentVersion")

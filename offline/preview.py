@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from offline.compare import STACK, masked
 from offline.recorder import (
     Graph,
     Providers,
@@ -23,6 +22,7 @@ from offline.recorder import (
     record,
     stack_settings,
 )
+from offline.review.compare import STACK, masked
 
 
 def preview(stack_name: str, **overrides: Any) -> Graph:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import yaml
 from pulumi.output import Unknown
 
-from offline.generated import GeneratedValues
+from offline.direct.generated import GeneratedValues
 from offline.recorder import (
     Graph,
     Providers,

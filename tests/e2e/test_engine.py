@@ -29,9 +29,9 @@ from pulumi.runtime import rpc
 from commands.pulumi_engine import find_pulumi
 from components.generated_secrets import key
 from local.cluster import LocalCluster
-from offline.compare import UNKNOWN
 from offline.preview import as_json, preview
 from offline.recorder import PROJECT, ROOT
+from offline.review.compare import UNKNOWN
 
 NAMESPACE = "engine-dev"
 APP = {"image": "localhost/nextstack/app:any", "deploymentVersion": "any"}

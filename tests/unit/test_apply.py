@@ -10,10 +10,11 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 import pytest
 
-from offline import apply, direct, failure, state
-from offline.apply import ApplyError, Change
-from offline.kubernetes_api import ApiError, Body, KubernetesApi
-from offline.readiness import Readiness, Stage, readiness
+from offline.direct import apply, failure, state
+from offline.direct import stack as direct
+from offline.direct.apply import ApplyError, Change
+from offline.direct.kubernetes_api import ApiError, Body, KubernetesApi
+from offline.direct.readiness import Readiness, Stage, readiness
 
 SETTINGS = {"nextstack:namespace": "shop", "nextstack:protectData": "false"}
 Key = tuple[str, str, str]

@@ -22,7 +22,7 @@ from commands.cluster import Cluster, choose
 from commands.env import Format, masks, written
 from commands.job_results import is_of
 from local import image_app
-from offline.direct import Result
+from offline.direct.stack import Result
 
 COMMANDS = [
     *("up", "down", "preview", "render", "status", "logs"),

@@ -12,13 +12,13 @@ import pytest
 from conftest import deploy
 from pulumi.runtime import rpc
 
-from offline import dangers, exposure
-from offline.compare import Op, changes, counts, differences
-from offline.dangers import Danger, Kind
 from offline.recorder import Graph, Providers, record
-from offline.replacement import KEPT, forces
-from offline.review import lines, words
-from offline.schedules import runs_in_four_weeks
+from offline.review import dangers, exposure
+from offline.review.compare import Op, changes, counts, differences
+from offline.review.dangers import Danger, Kind
+from offline.review.replacement import KEPT, forces
+from offline.review.schedules import runs_in_four_weeks
+from offline.review.view import lines, words
 
 Make = Callable[..., object]
 

@@ -15,7 +15,7 @@ from commands.release import PROVEN, REVISION, VERSION_LABEL, Releases, releases
 from commands.smoke import HEADERS
 from commands.triggers import EXIT_CODES, Judge, Rules, Trigger
 from components.security_headers import CspMode, HeadersConfig, security_headers
-from offline.kubernetes_api import Body
+from offline.direct.kubernetes_api import Body
 
 RULES = Rules()
 GOOD_HEADERS = {name: value or "x" for name, value in HEADERS.items()}

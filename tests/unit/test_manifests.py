@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import STACKS
 
-from offline.generated import GeneratedValues
+from offline.direct.generated import GeneratedValues
 from offline.recorder import program, record, stack_settings
 from offline.render import KubernetesNames, Manifest, manifests
 

@@ -81,7 +81,7 @@ def run(
         )
         pulumi.export("url", pool.url)
         pulumi.export("testUrl", pool.test_url)
-        pulumi.export("step", pulumi.Output.from_input(job_pod(pool.reconnect_step(), {})))
+        pulumi.export("step", pulumi.Output.from_input(job_pod([pool.reconnect_step()], {})))
 
     return deploy(program)
 

@@ -19,14 +19,14 @@ from rich.console import Console
 
 import commands.preview
 from components.contract import CONTRACT
-from offline import comment, review, revision, snapshot
-from offline.compare import Property
 from offline.cost import Estimate, Item
-from offline.dangers import Danger, Kind
 from offline.recorder import ROOT
-from offline.report import Finding, Report, report
-from offline.revision import Revision
-from offline.snapshot import Snapshot, Variable
+from offline.review import comment, revision, snapshot, view
+from offline.review.compare import Property
+from offline.review.dangers import Danger, Kind
+from offline.review.report import Finding, Report, report
+from offline.review.revision import Revision
+from offline.review.snapshot import Snapshot, Variable
 from policies.catalogue import RULES
 from policies.rule import Resource
 from policies.verdicts import Verdict, Violation
@@ -62,7 +62,7 @@ def compared(after: Snapshot, before: Snapshot | None = None, **agreed: str) -> 
 
 def printed(found: Report, width: int = 100) -> str:
     written = io.StringIO()
-    Console(width=width, file=written).print(review.show(found, BASE))
+    Console(width=width, file=written).print(view.show(found, BASE))
     return written.getvalue()
 
 
@@ -321,7 +321,7 @@ def test_ciphertext_is_compared_and_never_shown() -> None:
     ]
     found = compared(replace(before, values=values[1]), replace(before, values=values[0]))
     assert [p.path for p in found.configuration] == ["secretEnv.OPENAI_API_KEY"]
-    text = printed(found) + comment.comment([found], BASE) + json.dumps(review.as_json(found, BASE))
+    text = printed(found) + comment.comment([found], BASE) + json.dumps(view.as_json(found, BASE))
     assert "OPENAI_API_KEY: [secret] changed" in text
     assert "v1:" not in text
 
@@ -419,10 +419,10 @@ def test_the_bill_is_told_where_there_is_one(
     before: float, after: float, budget: float, expected: str
 ) -> None:
     found = replace(compared(taken()), cost_before=bill(before), cost=bill(after), budget=budget)
-    assert review.price(found.cost, budget, found.cost_before) == expected
+    assert view.price(found.cost, budget, found.cost_before) == expected
     assert expected in printed(found)
     assert f"| {expected or 'none'} |" in comment.comment([found], BASE)
-    parts = [text for _, text in review.prices(found)]
+    parts = [text for _, text in view.prices(found)]
     assert parts == (
         [] if before == after else [f"a: {before:,.2f} -> {after:,.2f} ({after - before:+,.2f})"]
     )

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from offline import render
-from offline.generated import GeneratedValues, generate
+from offline.direct.generated import GeneratedValues, generate
 from offline.recorder import Graph, record
 from offline.render import KubernetesNames, Manifest, manifests
 

@@ -1,6 +1,6 @@
 """What a change does to one stack, held against another revision: all that a reviewer has to know.
 
-Leaves out how it is shown: preview.py on a terminal and as JSON, comment.py in a pull request.
+Leaves out how it is shown: view.py on a terminal and as JSON, comment.py in a pull request.
 """
 
 import json
@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from offline import compare, dangers, exposure, judge
-from offline.compare import Change, Property
+from offline import judge
 from offline.cost import Estimate, estimate
-from offline.dangers import Danger
 from offline.recorder import PROJECT, Graph, Registered
-from offline.snapshot import Snapshot
+from offline.review import compare, dangers, exposure
+from offline.review.compare import Change, Property
+from offline.review.dangers import Danger
+from offline.review.snapshot import Snapshot
 from policies.verdicts import Verdict, Violation
 from policies.waivers import Waiver, read
 

@@ -15,12 +15,12 @@ from rich.text import Text
 from rich.tree import Tree
 
 from offline import judge
-from offline.compare import SECRET, STACK, Change, Op, Property, differences
 from offline.cost import Estimate
 from offline.recorder import Registered
-from offline.replacement import held
-from offline.report import Finding, Report
-from offline.revision import TRAILER, Revision
+from offline.review.compare import SECRET, STACK, Change, Op, Property, differences
+from offline.review.replacement import held
+from offline.review.report import Finding, Report
+from offline.review.revision import TRAILER, Revision
 from policies.verdicts import Violation
 
 VERSION = 1

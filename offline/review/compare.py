@@ -13,7 +13,7 @@ from pulumi.output import Unknown
 from pulumi.runtime import rpc
 
 from offline.recorder import Graph, Registered, plain
-from offline.replacement import PROVIDERS, forces
+from offline.review.replacement import PROVIDERS, forces
 
 STACK = "pulumi:pulumi:Stack"
 SECRET, UNKNOWN = "[secret]", "[unknown]"

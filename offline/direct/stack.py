@@ -14,13 +14,13 @@ from typing import Any
 from pulumi.runtime import rpc
 
 from local.progress import Step, console, step
-from offline import failure, state
-from offline.apply import POLL_S, ApplyError, Applying, Change, get, owner
-from offline.generated import GeneratedValues
-from offline.kubernetes_api import KubernetesApi
+from offline.direct import failure, state
+from offline.direct.apply import POLL_S, ApplyError, Applying, Change, get, owner
+from offline.direct.generated import GeneratedValues
+from offline.direct.kubernetes_api import KubernetesApi
+from offline.direct.state import Reference, State, reference
 from offline.recorder import PROJECT, Graph, plain, program, record
 from offline.render import TIMEOUT_S, KubernetesNames, manifests, order
-from offline.state import Reference, State, reference
 
 WITHOUT_ENGINE = ("kubernetes:", "nextstack:", "pulumi:", "random:")
 

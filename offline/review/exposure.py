@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, cast
 
-from offline.compare import Change, Op
-from offline.dangers import Danger, Kind
 from offline.recorder import Graph, Registered
+from offline.review.compare import Change, Op
+from offline.review.dangers import Danger, Kind
 
 WORLD = "the whole world"
 # Inputs that open a resource when they are true, or close it (False here) when they are false.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from offline.kubernetes_api import Body
+from offline.direct.kubernetes_api import Body
 
 
 class Stage(Enum):

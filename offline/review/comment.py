@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from offline import review
-from offline.compare import Change, Op
 from offline.recorder import PROJECT
-from offline.replacement import held
-from offline.report import Report
-from offline.revision import TRAILER, Revision
+from offline.review import view
+from offline.review.compare import Change, Op
+from offline.review.replacement import held
+from offline.review.report import Report
+from offline.review.revision import TRAILER, Revision
 
 MARKER = f"<!-- {PROJECT['name']}-preview -->"
 # GitHub refuses more than 65,536 characters; the rest is for what a workflow may add.
@@ -61,14 +61,14 @@ def _summary(reports: Sequence[Report], base: Revision) -> Iterable[str]:
     yield "| stack | resources | dangerous | policies | cost |"
     yield "|---|---|---|---|---|"
     for report in reports:
-        bill = review.price(report.cost, report.budget, report.cost_before) or "none"
+        bill = view.price(report.cost, report.budget, report.cost_before) or "none"
         cells = (_resources(report), _dangerous(report), _policies(report), bill)
         yield f"| **{_text(report.stack)}** | {' | '.join(cells)} |"
 
 
 def _resources(report: Report) -> str:
     new = "new stack: " if report.is_new else ""
-    return new + review.summary(report.counts)
+    return new + view.summary(report.counts)
 
 
 def _dangerous(report: Report) -> str:
@@ -101,16 +101,16 @@ def _blocks(report: Report) -> Iterable[Block]:
         line
         for change in report.changes
         for line in (
-            f"{_colour(change)} {review.header(change)}",
-            *_plain(line for found in change.properties for line in review.lines(found)),
+            f"{_colour(change)} {view.header(change)}",
+            *_plain(line for found in change.properties for line in view.lines(found)),
         )
     ]
     yield Block(title=f"{stack}: {_resources(report)}", lines=changes)
     contracts = {
-        "configuration": (line for found in report.configuration for line in review.lines(found)),
-        "environment of the application": review.variables(report),
-        "recovery contract": review.recovery(report),
-        "cost": review.prices(report),
+        "configuration": (line for found in report.configuration for line in view.lines(found)),
+        "environment of the application": view.variables(report),
+        "recovery contract": view.recovery(report),
+        "cost": view.prices(report),
     }
     for title, found in contracts.items():
         yield Block(title=f"{stack}: {title}", lines=list(_diff(found)))
@@ -122,7 +122,7 @@ def _blocks(report: Report) -> Iterable[Block]:
 def _colour(change: Change) -> str:
     """Red for what takes data with it."""
     loses = change.op is Op.REPLACE and held(change.resource)
-    return "-" if loses else DIFF_SIGNS[review.SIGNS[change.op]]
+    return "-" if loses else DIFF_SIGNS[view.SIGNS[change.op]]
 
 
 def _plain(found: Iterable[tuple[str, str]]) -> Iterable[str]:

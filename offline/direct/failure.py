@@ -8,8 +8,8 @@ import binascii
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from offline.kubernetes_api import ApiError, Body, KubernetesApi
-from offline.readiness import pod_reason
+from offline.direct.kubernetes_api import ApiError, Body, KubernetesApi
+from offline.direct.readiness import pod_reason
 from offline.render import Manifest
 
 Mask = Callable[[str], str]

@@ -12,10 +12,10 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from offline.compare import Change, Op, Property
 from offline.recorder import Registered
-from offline.replacement import held
-from offline.schedules import runs_in_four_weeks
+from offline.review.compare import Change, Op, Property
+from offline.review.replacement import held
+from offline.review.schedules import runs_in_four_weeks
 
 
 class Kind(StrEnum):

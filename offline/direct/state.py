@@ -9,8 +9,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from offline.generated import GeneratedValues
-from offline.kubernetes_api import Body, KubernetesApi
+from offline.direct.generated import GeneratedValues
+from offline.direct.kubernetes_api import Body, KubernetesApi
 from offline.render import MANAGED_BY, STACK_LABEL, Manifest
 
 NAME = "nextstack-state"

@@ -13,11 +13,11 @@ from enum import StrEnum
 from graphlib import TopologicalSorter
 
 from local.progress import console, step
-from offline import failure
-from offline.kubernetes_api import ApiError, Body, KubernetesApi
-from offline.readiness import Readiness, Stage, pod_reason, readiness
+from offline.direct import failure
+from offline.direct.kubernetes_api import ApiError, Body, KubernetesApi
+from offline.direct.readiness import Readiness, Stage, pod_reason, readiness
+from offline.direct.state import Reference, reference
 from offline.render import MANAGED_BY, STACK_LABEL, Manifest
-from offline.state import Reference, reference
 
 POLL_S = 0.3
 # Until then a pod that is not ready is just starting, and asking for reasons is only load.

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from local.paths import cache_folder
-from offline import snapshot
 from offline.recorder import ROOT
-from offline.snapshot import Snapshot
+from offline.review import snapshot
+from offline.review.snapshot import Snapshot
 
 # Ours takes its place, and the others are no part of the program.
+RECORDING = ("recorder", "render", "review/snapshot")
 LEFT_OUT = ("offline", "app", "docs", "tests")
 LIMIT_S = 120
 KEPT_FILES = 100
@@ -135,9 +136,9 @@ def _tree(inside: Path) -> str:
 
 def _start(root: Path, stack_names: Sequence[str]) -> subprocess.Popen[str]:
     """Our recorder with the revision's program before ours on the path."""
-    path = os.pathsep.join([str(root), str(Path(__file__).parent.parent)])
+    path = os.pathsep.join([str(root), str(Path(__file__).parents[2])])
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "offline.snapshot", *stack_names],
+        [sys.executable, "-P", "-m", "offline.review.snapshot", *stack_names],
         cwd=root,
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
@@ -148,13 +149,13 @@ def _start(root: Path, stack_names: Sequence[str]) -> subprocess.Popen[str]:
 
 def _cache_file(revision: Revision, stack_name: str) -> Path:
     """Another one for other libraries and another recorder, which may find other things."""
-    ours = Path(__file__).parent
+    ours = Path(__file__).parents[2]
     parts = [
         revision.commit,
         stack_name,
         sys.version,
-        *((ours / f"{name}.py").read_text() for name in ("recorder", "render", "snapshot")),
-        (ours.parent / "requirements.lock").read_text(),
+        *((ours / f"offline/{name}.py").read_text() for name in RECORDING),
+        (ours / "requirements.lock").read_text(),
     ]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return cache_folder() / "revisions" / f"{digest[:32]}.json"

@@ -1,8 +1,9 @@
 """One stack as the program of one revision describes it, and its form as JSON.
 
-`python -m offline.snapshot STACK...` prints it for the program that comes first on Python's path,
-so that this recorder works on the program of another revision. Leaves out where that program comes
-from (revision.py). No secret is in it: nobody decrypts here, and generated values are made up.
+`python -m offline.review.snapshot STACK...` prints it for the program that comes first on
+Python's path, so that this recorder works on the program of another revision. Leaves out where
+that program comes from (revision.py). No secret is in it: nobody decrypts here, and generated
+values are made up.
 """
 
 import json
