@@ -23,6 +23,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import SETTINGS
 
 from components import stack_config
+import offline.lazy_sdk
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
@@ -49,6 +50,9 @@ def invented(kind: str, name: str, inputs: dict[str, Any]) -> str:
 class Providers(mocks.Mocks):
     """Answers for the providers: generated secrets, names of Kubernetes objects, AWS addresses."""
 
+    invents = True
+    """Whether what only a cloud would know is made up, which is good for looking at a stack only."""
+
     def __init__(self, generate: Generate = invented, preview: bool = False) -> None:
         self._generate = generate
         self._preview = preview
@@ -60,7 +64,10 @@ class Providers(mocks.Mocks):
         if kind == "RandomPassword" and not self._preview:
             # Mocks ignore which outputs a schema calls secret.
             state["result"] = pulumi.Output.secret(self._generate(kind, args.name, inputs))
-        if not self._preview:
+        if kind == "RandomId" and not self._preview:
+            hexadecimal = hashlib.sha256(args.name.encode()).hexdigest()
+            state["hex"] = hexadecimal[: 2 * inputs["byteLength"]]
+        if self.invents and not self._preview:
             state = _made_up(args.typ, args.name, inputs) | state
             if "vpcConfig" in state:  # what EKS adds to what it is given
                 group = {"clusterSecurityGroupId": "sg-00000000000000000"}
@@ -79,9 +86,7 @@ class Providers(mocks.Mocks):
 
 
 def _made_up(type_: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    """What only the random provider or AWS would know, in its form."""
-    if type_.endswith(":RandomId"):
-        return {"hex": hashlib.sha256(name.encode()).hexdigest()[: 2 * inputs["byteLength"]]}
+    """What only AWS would know, in its form."""
     if type_.endswith(":Service") and inputs["spec"].get("type") == "LoadBalancer":
         return {"status": {"loadBalancer": {"ingress": [{"hostname": f"{name}.invented.elb"}]}}}
     if not type_.startswith("aws:"):

@@ -41,6 +41,8 @@ GENERATED = "secrets/generated.json"
 class KubernetesNames(Providers):
     """Gives objects without a name the logical one, and their content's hash where that counts."""
 
+    invents = False
+
     def object_name(self, kind: str, name: str, inputs: dict[str, Any]) -> str:
         if kind not in NAMED_BY_CONTENT:
             return name

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import Stack
 
-from offline.render import KUSTOMIZATION, render
+from offline.render import KUSTOMIZATION, KubernetesNames, render
 
 IMAGE: dict[str, Any] = {"image": f"shop@sha256:{'0' * 64}", "deploymentVersion": "3f2a9c1"}
 DRY_RUN = ("apply", "--server-side", "--dry-run=server", "--validate=strict")
@@ -41,7 +41,10 @@ def rendered(
     request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rendered]:
     folder = tmp_path_factory.mktemp(request.param)
-    render(request.param, folder, **IMAGE)
+    with pytest.MonkeyPatch.context() as patch:
+        # Addresses of AWS are made up, which `render` refuses to do for a real cluster.
+        patch.setattr(KubernetesNames, "invents", True)
+        render(request.param, folder, **IMAGE)
     [namespace] = folder.glob("namespace-*.yaml")
     cluster = dataclasses.replace(
         stack, namespace=yaml.safe_load(namespace.read_text())["metadata"]["name"]

@@ -23,8 +23,14 @@ IMAGE: dict[str, Any] = {"image": f"shop@sha256:{'0' * 64}", "deploymentVersion"
 @cache
 def objects(stack: str) -> list[Manifest]:
     settings = stack_settings(stack, **IMAGE)
-    graph = record(program, KubernetesNames(GeneratedValues({})), settings, stack, preview=True)
+    graph = record(program, Invented(GeneratedValues({})), settings, stack, preview=True)
     return manifests(graph, stack)
+
+
+class Invented(KubernetesNames):
+    """As rendered, but for what only a cloud would know."""
+
+    invents = True
 
 
 def refused(body: dict[str, Any], version: str) -> str:

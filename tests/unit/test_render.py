@@ -91,6 +91,12 @@ def test_what_only_a_provider_knows_is_refused() -> None:
         rendered(program)
 
 
+def test_nothing_of_a_cloud_is_made_up_in_a_manifest(tmp_path: Path) -> None:
+    """An invented address would be deployed as if it were one."""
+    with pytest.raises(ValueError, match="is known only after a provider has made something"):
+        render.render("staging", tmp_path / "out")
+
+
 def password(**changes: Any) -> dict[str, Any]:
     return {"length": 40, "special": False, "keepers": {"generation": "1"}} | changes
 
