@@ -622,13 +622,13 @@ def storage_needs(
 ) -> list[str]:
     """What is kept in S3 and Secrets Manager has an account, and copies have a second region."""
     on_aws = {
-        "archive_endpoint is empty": archive.makes_bucket,
+        "archive_enabled is true without archiveEndpoint": archive.makes_bucket,
         "uploads_enabled is true": uploads.enabled,
         "secrets_copy_enabled is true": secrets_copy.enabled,
     }
     problems = [
-        f"{what}, but the stack has nothing on AWS; switch it off, or name awsRegion and where "
-        "the stack uses AWS"
+        f"{what}, but the stack has nothing on AWS; make it false, or say what it has there "
+        "(docs/own-cluster.md)"
         for what, wanted in on_aws.items()
         if wanted and not backend.uses_aws
     ]

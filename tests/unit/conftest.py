@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import pytest
+import yaml
 
 from components.stack_config import camel_case, keys, load
 from offline.recorder import (
@@ -20,6 +21,7 @@ from offline.recorder import (
 
 T = TypeVar("T")
 
+PREFIX = f"{PROJECT['name']}:"
 STACKS = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
 
 
@@ -40,10 +42,16 @@ def deploy_stack(stack_name: str, preview: bool = False, **overrides: Any) -> Gr
 
 def knobs(cls: type[T], prefix: str, stack_name: str = "dev", **changes: Any) -> T:
     """A component's configuration as a committed stack has it, with fields changed."""
-    project, wanted = f"{PROJECT['name']}:", keys(cls, prefix)
-    given = {k.removeprefix(project): v for k, v in stack_settings(stack_name).items()}
+    wanted = keys(cls, prefix)
+    given = {k.removeprefix(PREFIX): v for k, v in stack_settings(stack_name).items()}
     given |= {camel_case(prefix, name): _text(value) for name, value in changes.items()}
     return load(cls, {k: v for k, v in given.items() if k in wanted}, prefix=prefix)
+
+
+def own_cluster() -> dict[str, Any]:
+    """What docs/own-cluster.md says that a stack without AWS has to change."""
+    block = (ROOT / "docs/own-cluster.md").read_text().split("```")[1].removeprefix("yaml")
+    return {k.removeprefix(PREFIX): v for k, v in yaml.safe_load(block)["config"].items()}
 
 
 def _text(value: Any) -> str:

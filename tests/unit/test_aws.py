@@ -9,7 +9,7 @@ from typing import Any
 
 import pulumi_aws
 import pytest
-from conftest import deploy_stack, knobs
+from conftest import deploy_stack, knobs, own_cluster
 from pulumi.runtime import rpc
 
 from components.aws.config import AwsConfig, DailyWindow, WeeklyWindow, refused_windows
@@ -164,28 +164,10 @@ def test_passwords_are_secret_wherever_they_are_given(graph: Graph) -> None:
         assert rpc.is_rpc_secret(mode) or rpc.is_rpc_secret(mode["passwords"])
 
 
-def test_a_stack_can_leave_aws_by_its_keys() -> None:
+@pytest.mark.parametrize("stack_name", ON_AWS)
+def test_a_stack_can_leave_aws_by_its_keys(stack_name: str) -> None:
     """PL-2, PL-3."""
-    moved = deploy_stack(
-        "staging",
-        database="cluster",
-        cache="cluster",
-        clusterSource="kubeconfig",
-        awsNetwork="existing",
-        archiveEnabled=False,
-        secretsCopyEnabled=False,
-        nginxTlsSecret="shop-tls",
-        edgeZoneName="",
-        edgeHostedZoneId="",
-        registryName="",
-        ciRepository="",
-        recoveryRpoMinutes=60,
-        backupIntervalHours=1,
-        backupTime="00:00",
-        backupKeepCount=200,
-        sqlMaintenanceTime="04:05",
-        **IMAGE,
-    )
+    moved = deploy_stack(stack_name, **own_cluster(), **IMAGE)
     assert not on_aws(moved)
     assert len(moved.all("StatefulSet")) == 3
 

@@ -383,7 +383,7 @@ def test_the_agent_is_reached_at_its_own_address_alone() -> None:
         (
             "dev",
             {"archiveEnabled": True, "archiveImage": "localhost/a:1", "archiveBucket": "dumps"},
-            "archiveEndpoint is empty, but the stack has nothing on AWS",
+            "archiveEnabled is true without archiveEndpoint, but the stack has nothing on AWS",
         ),
         ("dev", {"uploadsEnabled": True, "uploadsBucket": "abc"}, "uploadsEnabled is true, but"),
         (

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from conftest import deploy_stack, knobs
+from conftest import deploy_stack, knobs, own_cluster
 from pulumi.runtime import rpc
 
 from components.backend_config import BackendConfig, CacheBackend, DatabaseBackend
@@ -36,25 +36,15 @@ def config(**changes: Any) -> ExternalConfig:
 
 def stack(**changes: Any) -> Graph:
     """Staging in a cluster that exists, with both services elsewhere."""
-    given: dict[str, Any] = {
+    given = own_cluster() | {
         "database": "external",
         "cache": "external",
-        "clusterSource": "kubeconfig",
-        "awsNetwork": "existing",
-        "archiveEnabled": False,
-        "secretsCopyEnabled": False,
-        "nginxTlsSecret": "shop-tls",
-        "edgeZoneName": "",
-        "edgeHostedZoneId": "",
-        "registryName": "",
-        "ciRepository": "",
         "externalDatabaseUrl": DATABASE,
         "externalDatabaseOwnerUrl": OWNER,
         "externalDatabaseRanges": ["203.0.113.0/24"],
         "externalCacheUrl": CACHE,
         "externalCacheRanges": ["198.51.100.0/24"],
         "externalPasswords": PASSWORDS,
-        "recoveryRpoMinutes": 1440,
         "appMigrationCommand": ["node", "migrate.mjs"],
     }
     settings = stack_settings("staging", **(given | changes))
