@@ -12,6 +12,8 @@ from offline.recorder import PROJECT, ROOT, Registered
 
 IMAGE: dict[str, Any] = {"image": f"shop@sha256:{'0' * 64}", "deploymentVersion": "3f2a9c1"}
 ON_AWS = ("production", "staging")
+# The security releases of Next.js of May 2026, by line.
+FLOORS = {15: (15, 5, 18), 16: (16, 2, 6)}
 
 
 def test_it_is_a_pulumi_program_like_any_other() -> None:
@@ -75,6 +77,15 @@ def test_callback_addresses_are_below_the_sites_own(stack: str) -> None:
     outputs = deploy_stack(stack).outputs[f"nextstack-{stack}"]
     below = f"{outputs['appUrl']}/api/auth/callback"
     assert outputs["oauthCallbackUrls"] == [f"{below}/github", f"{below}/google"]
+
+
+def test_the_sample_has_a_next_without_known_holes() -> None:
+    """AP-14: the floor of its line, which docs/application.md names for every application."""
+    wanted = json.loads((ROOT / "app/package.json").read_text())["dependencies"]["next"]
+    version = tuple(int(number) for number in wanted.split("."))
+    assert version >= FLOORS.get(version[0], min(FLOORS.values()))
+    page = (ROOT / "docs/application.md").read_text()
+    assert all(".".join(map(str, floor)) in page for floor in FLOORS.values())
 
 
 @pytest.mark.parametrize("stack", ON_AWS)
