@@ -646,7 +646,7 @@ MUTATIONS = (
     on("web-to-internet", "egress-is-named", "spec.egress.0.ports"),
     on("web-to-internet", "egress-is-named", "spec.egress.0.to"),
     on("web-to-internet", "egress-is-named", "spec.egress.0.to.0.ipBlock.except"),
-    on("postgres-service", "one-service-is-published", "spec.type", "LoadBalancer"),
+    on("postgres-service", "one-service-is-published", "spec.type", "NodePort"),
     on("nginx-service", "one-service-is-published", "spec.externalIPs", ["192.0.2.1"]),
     Mutation(
         rule="no-second-way-in",
