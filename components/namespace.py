@@ -38,7 +38,9 @@ class Namespace(pulumi.ComponentResource):
         namespace = k8s.core.v1.Namespace(
             f"{name}-namespace", metadata={"name": args.name, "labels": levels}, opts=child
         )
-        self.name = namespace.metadata.name
+        # A provider whose cluster is still to be made tells no names, not even those it was given;
+        # previews and policies need this one.
+        self.name = namespace.urn.apply(lambda _: args.name)
         k8s.networking.v1.NetworkPolicy(
             f"{name}-deny",
             metadata={"namespace": self.name},

@@ -100,7 +100,8 @@ class WebApp(pulumi.ComponentResource):
         )
         service, pods = _services(config.port, args.namespace, selector, child)
         if config.scales:
-            _autoscaler(name, args, deployment.metadata.name, child)
+            # Not by the provider's word, which a preview of a new cluster does not have.
+            _autoscaler(name, args, deployment.urn.apply(lambda _: f"{name}-server"), child)
         k8s.policy.v1.PodDisruptionBudget(
             f"{name}-disruption",
             metadata=metadata | {"name": f"{name}-disruption"},

@@ -1,14 +1,19 @@
 """The namespace's walls, the doors that components open in them, and whose name is on them."""
 
+from typing import Any
+
 import pulumi
 import pulumi_kubernetes as k8s
-from conftest import deploy, deploy_stack
+import pytest
+from conftest import STACKS, deploy, deploy_stack
+from pulumi.runtime import rpc
+from pulumi.runtime.mocks import MockResourceArgs
 
 from components.namespace import Namespace, NamespaceArgs
 from components.network_policy import allow_clients, reaches
 from components.ownership import label_everything
 from components.pod import labels
-from offline.recorder import Graph
+from offline.recorder import Graph, Providers, program, record, stack_settings
 
 
 def run() -> Graph:
@@ -25,6 +30,26 @@ def test_pod_security_is_enforced_audited_and_warned_about() -> None:
             for mode in ("enforce", "audit", "warn")
         },
     }
+
+
+class Unconfigured(Providers):
+    """A provider whose cluster is still to be made: it tells no names, even given ones."""
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        name, state = super().new_resource(args)
+        untold = {"metadata": {"name": rpc.UNKNOWN}} if "metadata" in state else {}
+        return name, state | untold
+
+
+@pytest.mark.parametrize("stack_name", STACKS)
+def test_names_are_known_before_their_cluster_is(stack_name: str) -> None:
+    """PL-6: policies judge the first preview of a stack that makes its cluster."""
+    settings = stack_settings(stack_name, image="localhost/shop:1", deploymentVersion="1")
+    graph = record(program, Unconfigured(preview=True), settings, stack_name, preview=True)
+    policy = graph.one("NetworkPolicy", "deny").inputs["metadata"]
+    assert policy["namespace"] == settings["nextstack:namespace"]
+    for scaler in graph.all("HorizontalPodAutoscaler"):
+        assert scaler.inputs["spec"]["scaleTargetRef"]["name"] == "web-server"
 
 
 def test_nothing_flows_by_default() -> None:
