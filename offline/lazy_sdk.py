@@ -23,12 +23,12 @@ SDKS = ("pulumi_aws", "pulumi_kubernetes")
 CACHE_SUFFIX = ".opt-untyped1.pyc"
 
 OTHER_LINE = r"#.*|import builtins as _builtins|from \.+ import _utilities|import typing"
-STAR = r"from \.(\w+) import \*"
+STAR = r"from \.(?!helm )(\w+) import \*"  # written by hand, it does not list what is public
 # What a package that only gathers its modules consists of.
 GATHERS = re.compile(rf"(?:(?:{OTHER_LINE}|{STAR}|from \. import outputs)?\n)*")
 STARS = re.compile(rf"^{STAR}$", re.MULTILINE)
 PUBLIC = re.compile(rb"^__all__ = \[(.*?)\]", re.MULTILINE | re.DOTALL)
-NAME = re.compile(rb"'(\w+)'")
+NAME = re.compile(r"'(\w+)'")
 TYPED_DICT = re.compile(rb"^(class \w+\(TypedDict\):\n)((?:[ ].*\n|\n)+)", re.MULTILINE)
 
 
@@ -44,7 +44,7 @@ class Package(ModuleType):
             names = PUBLIC.search((folder / f"{module}.py").read_bytes())
             if not names:
                 raise ImportError(f"{self.__name__}.{module} does not say what is public")
-            found |= {name.decode(): module for name in NAME.findall(names[1])}
+            found |= dict.fromkeys(NAME.findall(names[1].decode()), module)
         return found
 
     def __getattr__(self, name: str) -> Any:

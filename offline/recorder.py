@@ -55,7 +55,7 @@ class Providers(mocks.Mocks):
     """Answers for the providers: generated secrets, names of Kubernetes objects, AWS addresses."""
 
     invents = True
-    """Whether what only a cloud would know is made up, which is good for looking at a stack only."""
+    """Whether what only a cloud would know is made up: good for looking at a stack only."""
 
     def __init__(self, generate: Generate = invented, preview: bool = False) -> None:
         self._generate = generate
