@@ -9,12 +9,14 @@ import typer
 
 # -rs names each test that was skipped, and why.
 PYTEST = ("pytest", "-rs")
-# Units in a run of their own, first: they are quick, and both folders have a conftest.py.
+# Units in a run of their own, first: they fail sooner, and both folders have a conftest.py. They
+# record stacks, which takes one processor each; end-to-end tests share one cluster.
+UNITS = ("-n", "auto", "--dist", "worksteal", "tests/unit")
 CHECKS = (
     ("ruff", "check"),
     ("ruff", "format", "--check"),
     ("pyright", "--warnings"),
-    (*PYTEST, "tests/unit"),
+    (*PYTEST, *UNITS),
     (*PYTEST, "tests/e2e"),
 )
 
