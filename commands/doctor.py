@@ -29,6 +29,8 @@ MEMORY_GIB = 4
 DISK_GIB = 12
 TIMEOUT_S = 20
 GIT = "install git; releases and previews are compared by commit"
+# What the committed files name in place of a user's own: domains (RFC 2606), account, owner.
+SAMPLE = re.compile(r"\bexample\.(com|net|org)\b|\b123456789012\b|\bexample[-/]")
 INSTALL_PULUMI = "install it: https://www.pulumi.com/docs/install/"
 
 
@@ -129,10 +131,9 @@ def _samples(settings: dict[str, str]) -> Iterator[Finding]:
     digests = [key for key, value in settings.items() if f"sha256:{'0' * 64}" in value]
     if digests:
         yield sample(", ".join(digests), "sample digests", "name the images that you tested")
-    if re.search(r"(^|\.)example\.com$", settings["domain"]):
-        yield sample("domain", settings["domain"], "name a domain of yours")
-    if settings["awsAccountId"] == "123456789012":
-        yield sample("awsAccountId", "a sample", "name your account")
+    examples = [key for key, value in settings.items() if SAMPLE.search(value)]
+    if examples:
+        yield sample(", ".join(examples), "names of an example", "put in yours")
     bundle, _ = authorities(settings["rdsCaFile"])
     if settings["database"] == "rds" and bundle and is_sample(bundle):
         yield sample(

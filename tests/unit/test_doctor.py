@@ -55,8 +55,11 @@ def test_a_ready_machine_fails_nowhere(stack: str) -> None:
 def test_samples_are_told_until_somebody_replaces_them() -> None:
     found = findings("production")
     warned = {subject for subject, f in found.items() if f.level is Level.WARNING}
-    assert {"domain", "awsAccountId", "certificates/rds.pem", "requireOauth"} <= warned
-    assert any("image" in subject for subject in warned)
+    assert {"certificates/rds.pem", "requireOauth"} <= warned
+    named = ", ".join(warned).split(", ")
+    wanted = {"domain", "awsAccountId", "eksAdminRoleArns", "monitoringHighEmails", "image"}
+    assert wanted <= set(named)
+    assert "rdsInstanceClass" not in named
     assert all(found[subject].fix for subject in warned)
 
 
