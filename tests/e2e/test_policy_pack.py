@@ -82,6 +82,8 @@ def in_the_engine(project: Path) -> Verdict:
     log.unlink(missing_ok=True)
     arguments = ("--policy-pack=policies", f"--event-log={log}", f"--stack={STACK}")
     done = run(project, "preview", *arguments)
+    if "no resource plugin 'pulumi-resource-aws'" in done.stdout + done.stderr:
+        pytest.skip("no AWS provider: the engine has none and may fetch none")
     events = [json.loads(line) for line in log.read_text().splitlines()]
     found = [event["policyEvent"] for event in events if "policyEvent" in event]
     assert (done.returncode != 0) == bool(found), done.stdout + done.stderr
