@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, Protocol
 
 UNKNOWN = "[unknown]"
@@ -88,7 +89,13 @@ class Rule:
     check: Check
 
     def judges(self, resource: Resource) -> bool:
-        return re.fullmatch(self.types, resource.type) is not None
+        return _fits(self.types, resource.type)
+
+
+@cache
+def _fits(pattern: str, type_: str) -> bool:
+    """Asked for each rule and resource, of which many have the same type."""
+    return re.fullmatch(pattern, type_) is not None
 
 
 def rule(
