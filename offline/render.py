@@ -50,6 +50,12 @@ class KubernetesNames(Providers):
         return f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
 
 
+class InventedNames(KubernetesNames):
+    """The same for who only looks: what a cloud would know is made up."""
+
+    invents = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     urn: str

@@ -32,7 +32,7 @@ from offline.recorder import (
     stack_settings,
     stack_values,
 )
-from offline.render import KubernetesNames
+from offline.render import InventedNames
 
 FORMAT = 1
 """Add 1 when the JSON form changes its meaning."""
@@ -87,7 +87,7 @@ def take(stack_name: str) -> Snapshot:
             chosen=chosen_keys(stack_name),
             settings=settings,
             planned=recorded(Providers(preview=True), preview=True),
-            resolved=recorded(KubernetesNames(_made_up), preview=False),
+            resolved=recorded(InventedNames(_made_up), preview=False),
             contract=_contract(),
             waivers=_text("policies/waivers.toml"),
         )

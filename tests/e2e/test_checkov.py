@@ -19,7 +19,7 @@ import yaml
 from local.paths import cache_folder
 from offline.direct.generated import GeneratedValues
 from offline.recorder import ROOT, Providers, program, record, stack_settings
-from offline.render import KubernetesNames, manifests
+from offline.render import InventedNames, manifests
 from offline.terraform import plan
 
 LOCK = Path(__file__).with_name("checkov.lock")
@@ -91,15 +91,9 @@ def planned(stack: str, **overrides: Any) -> Json:
     return plan(record(program, Providers(), settings, stack))
 
 
-class Invented(KubernetesNames):
-    """As rendered, with addresses of AWS made up."""
-
-    invents = True
-
-
 def objects(stack: str) -> list[Json]:
     settings = stack_settings(stack, **IMAGE)
-    graph = record(program, Invented(GeneratedValues({})), settings, stack, preview=True)
+    graph = record(program, InventedNames(GeneratedValues({})), settings, stack, preview=True)
     return [manifest.body for manifest in manifests(graph, stack)]
 
 

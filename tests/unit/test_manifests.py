@@ -12,7 +12,7 @@ from conftest import STACKS
 
 from offline.direct.generated import GeneratedValues
 from offline.recorder import program, record, stack_settings
-from offline.render import KubernetesNames, Manifest, manifests
+from offline.render import InventedNames, Manifest, manifests
 
 VERSIONS = ("1.30", "1.37")
 """The oldest that the README promises, and the newest whose schemas are known."""
@@ -23,14 +23,8 @@ IMAGE: dict[str, Any] = {"image": f"shop@sha256:{'0' * 64}", "deploymentVersion"
 @cache
 def objects(stack: str) -> list[Manifest]:
     settings = stack_settings(stack, **IMAGE)
-    graph = record(program, Invented(GeneratedValues({})), settings, stack, preview=True)
+    graph = record(program, InventedNames(GeneratedValues({})), settings, stack, preview=True)
     return manifests(graph, stack)
-
-
-class Invented(KubernetesNames):
-    """As rendered, but for what only a cloud would know."""
-
-    invents = True
 
 
 def refused(body: dict[str, Any], version: str) -> str:
