@@ -47,7 +47,9 @@ def test_the_other_application_gets_its_database_and_cache_under_its_own_names(
 ) -> None:
     [node] = other.objects("nodes")
     addresses = {a["type"]: a["address"] for a in node["status"]["addresses"]}
-    answer = httpx.get(f"http://{addresses['InternalIP']}:30081/", timeout=10)
+    address = f"http://{addresses['InternalIP']}:30081/"
+    assert httpx.get(address, timeout=10).status_code == 421  # the stack answers its own name only
+    answer = httpx.get(address, timeout=10, headers={"Host": "localhost:3001"})
     body = answer.json()
     assert answer.status_code == 200, body
     assert body["app"] == "other"
