@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+from conftest import parsed
 
 from offline.recorder import ROOT
 
@@ -115,7 +116,7 @@ def test_the_program_and_the_policy_pack_load_the_sdks_as_they_are() -> None:
     imported = [
         node.module
         for file in ("__main__.py", "policies/pack.py")
-        for node in ast.walk(ast.parse((ROOT / file).read_text()))
+        for node in ast.walk(parsed((ROOT / file).read_text()))
         if isinstance(node, ast.ImportFrom) and node.module
         if node.module.startswith(("components.", "policies."))
     ]

@@ -4,7 +4,6 @@ Leaves out whether a test proves what its row says, which people judge.
 """
 
 import ast
-import gc
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from conftest import deploy_stack
+from conftest import deploy_stack, parsed
 
 from components.aws.alert_ladder import LADDER
 from offline.recorder import ROOT, Graph, Registered
@@ -183,13 +182,7 @@ def _cited(test: str) -> set[str]:
 def _parsed(path: str) -> tuple[str, dict[str, ast.FunctionDef], dict[str, ast.stmt]]:
     with open(path) as file:
         text = file.read()
-    # Python 3.11 cannot parse while it parses (python/cpython#106905), and a forgotten future of
-    # another test does that when the collector finds it: its traceback is parsed for the carets.
-    gc.disable()
-    try:
-        body = ast.parse(text).body
-    finally:
-        gc.enable()
+    body = parsed(text).body
     functions = {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
     data: dict[str, ast.stmt] = {}
     for node in body:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import STACKS, deploy_stack, knobs
+from conftest import STACKS, deploy_stack, knobs, parsed
 
 from components.environment import EnvironmentConfig
 from offline.recorder import PROJECT, ROOT, Registered
@@ -32,7 +32,7 @@ def test_it_is_a_pulumi_program_like_any_other() -> None:
 
 
 def _imports(text: str) -> list[str]:
-    nodes = list(ast.walk(ast.parse(text)))
+    nodes = list(ast.walk(parsed(text)))
     plain = [alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names]
     return plain + [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module]
 
