@@ -42,8 +42,6 @@ environment = Environment(
 edge = make_edge(config, regions)
 entrance = make_site(config, backends, environment, namespace, plain, edge)
 
-services = make_services(
-    config, regions, backends.ready, environment.runtime_env, edge, entrance
-)
+services = make_services(config, regions, backends.ready, environment.runtime_env, edge, entrance)
 for name, value in stack_outputs(config, backends, environment, services).items():
     pulumi.export(name, value)
