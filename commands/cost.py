@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from offline.cost import Estimate
 
 
+LEAST_SLICE = 0.05
+"""Of the chart, as a part of the whole."""
+
+
 def cost(
     stack: Stack = "dev",
     as_json: AsJson = False,
@@ -104,9 +108,10 @@ def markdown(stack: str, found: "Estimate", cheaper: list[tuple[str, float]], bu
     """A table by component, a chart of the same, and how to read it."""
     sums = found.by_component()
     rows = [f"| {name} | {usd:.2f} |" for name, usd in sums.items()]
-    # Slivers would only clutter the chart.
-    slices = {name: usd for name, usd in sums.items() if usd >= found.total / 100}
-    chart = [f'  "{name}" : {usd:.2f}' for name, usd in slices.items()]
+    # Slivers' labels would lie on one another.
+    slices = {name: usd for name, usd in sums.items() if usd >= found.total * LEAST_SLICE}
+    slices["other"] = found.total - sum(slices.values())
+    chart = [f'  "{name}" : {usd:.2f}' for name, usd in slices.items() if usd > 0]
     lines = [
         "| component | USD a month |",
         "|---|---:|",
