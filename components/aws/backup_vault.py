@@ -13,6 +13,7 @@ from pulumi_aws import backup, iam
 from components.aws.backup_config import BackupRule, VaultConfig, VaultLock
 from components.aws.config import AwsConfig
 from components.aws.kms import encryption_key
+from components.aws.service_role import service_role
 
 MANAGED = "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyFor"
 # Whoever may do one of these can make recovery points vanish, at once or by another of them.
@@ -122,28 +123,14 @@ class BackupVault(pulumi.ComponentResource):
 
     def _role(self, purpose: str, policy: str) -> iam.Role:
         """What AWS Backup works as, with AWS's own list of rights for it."""
-        role = iam.Role(
+        # Without the account: AWS Backup is not documented to send one, and no other account can
+        # hand this role to it.
+        role = service_role(
             f"{self._name}-{purpose}",
-            description=f"lets AWS Backup {purpose} {self._args.instance_name}",
-            # Without a condition on the account: AWS Backup sends none that it could meet, and
-            # no other account can hand this role to it.
-            assume_role_policy=json.dumps(
-                {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {
-                            "Effect": "Allow",
-                            "Principal": {"Service": "backup.amazonaws.com"},
-                            "Action": "sts:AssumeRole",
-                        }
-                    ],
-                }
-            ),
-            force_detach_policies=True,
-            max_session_duration=3600,
-            path="/",
-            tags=self._tags,
-            opts=self._replaceable,
+            "backup.amazonaws.com",
+            f"lets AWS Backup {purpose} {self._args.instance_name}",
+            self._tags,
+            self._replaceable,
         )
         iam.RolePolicyAttachment(
             f"{self._name}-{purpose}",

@@ -3,7 +3,6 @@
 Leaves out the network (network.py) and the objects inside the cluster.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from components.aws.eks_config import NETWORK_ADDONS, OTHER_ADDONS, EksConfig, r
 from components.aws.kms import Statement, encryption_key
 from components.aws.network import Network
 from components.aws.node_group import node_groups
+from components.aws.service_role import service_role
 
 LOGS = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 POLICIES = "arn:aws:eks::aws:cluster-access-policy"
@@ -136,30 +136,14 @@ class EksCluster(pulumi.ComponentResource):
     def _role(self) -> tuple[iam.Role, pulumi.Resource]:
         """What the control plane runs as, and what has to exist until the cluster is gone."""
         aws = self._args.aws
-        role = iam.Role(
+        role = service_role(
             f"{self._name}-control-plane",
-            description=f"lets EKS run the cluster {self._args.cluster_name}",
-            assume_role_policy=json.dumps(
-                {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {
-                            "Effect": "Allow",
-                            "Principal": {"Service": "eks.amazonaws.com"},
-                            "Action": "sts:AssumeRole",
-                            "Condition": {
-                                "StringEquals": {"aws:SourceAccount": aws.account_id},
-                                "ArnLike": {"aws:SourceArn": self._arn},
-                            },
-                        }
-                    ],
-                }
-            ),
-            force_detach_policies=True,
-            max_session_duration=3600,
-            path="/",
-            tags=self._tags,
-            opts=self._replaceable,
+            "eks.amazonaws.com",
+            f"lets EKS run the cluster {self._args.cluster_name}",
+            self._tags,
+            self._replaceable,
+            account_id=aws.account_id,
+            source_arn=self._arn,
         )
         permission = iam.RolePolicyAttachment(
             f"{self._name}-control-plane",

@@ -4,7 +4,6 @@ Leaves out the log groups themselves, and how long they keep what they have. A s
 fifteenth of what CloudWatch takes to read the lines in; there is no cheaper way that needs no code.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import pulumi
 from pulumi_aws import cloudwatch, iam, kinesis
 
 from components.aws.bucket import BucketArgs, LifecycleRule, PrivateBucket, private_bucket
+from components.aws.service_role import service_role
 
 # Large objects: the cold class bills 128 KiB at least. The limits of Firehose.
 BUFFER_MIB, BUFFER_S = 128, 900
@@ -117,28 +117,13 @@ class LogArchive(pulumi.ComponentResource):
         )
 
     def _role(self, name: str, service: str) -> iam.Role:
-        condition = {"StringEquals": {"aws:SourceAccount": self._args.account_id}}
-        return iam.Role(
+        return service_role(
             f"{self._name}-{name}",
-            description=f"archive of logs: what {service} may do",
-            assume_role_policy=json.dumps(
-                {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {
-                            "Effect": "Allow",
-                            "Principal": {"Service": service},
-                            "Action": "sts:AssumeRole",
-                            "Condition": condition,
-                        }
-                    ],
-                }
-            ),
-            force_detach_policies=True,
-            max_session_duration=3600,
-            path="/",
-            tags=self._tags,
-            opts=self._child,
+            service,
+            f"archive of logs: what {service} may do",
+            self._tags,
+            self._child,
+            account_id=self._args.account_id,
         )
 
     def _may(

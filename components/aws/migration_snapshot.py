@@ -12,6 +12,7 @@ import pulumi
 import pulumi_random as random
 from pulumi_aws import cloudwatch, iam, rds, sfn
 
+from components.aws.service_role import service_role
 from components.schedule import DAY
 
 # "Manual snapshot created": of all events of a snapshot the one that comes when it is complete.
@@ -134,29 +135,13 @@ class MigrationSnapshot(pulumi.ComponentResource):
 
     def _role(self, purpose: str, service: str, right: pulumi.Input[object]) -> iam.Role:
         """A role of one AWS service in this account, with one right."""
-        role = iam.Role(
+        role = service_role(
             f"{self._name}-{purpose}",
-            description=f"{purpose} of snapshots of {self._args.instance_name}",
-            assume_role_policy=json.dumps(
-                {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {
-                            "Effect": "Allow",
-                            "Principal": {"Service": f"{service}.amazonaws.com"},
-                            "Action": "sts:AssumeRole",
-                            "Condition": {
-                                "StringEquals": {"aws:SourceAccount": self._args.account_id}
-                            },
-                        }
-                    ],
-                }
-            ),
-            force_detach_policies=True,
-            max_session_duration=3600,
-            path="/",
-            tags=self._tags,
-            opts=self._child,
+            f"{service}.amazonaws.com",
+            f"{purpose} of snapshots of {self._args.instance_name}",
+            self._tags,
+            self._child,
+            account_id=self._args.account_id,
         )
         iam.RolePolicy(
             f"{self._name}-{purpose}",

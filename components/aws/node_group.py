@@ -3,13 +3,13 @@
 Leaves out growing by themselves: a zone has as many nodes as the configuration says.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi_aws import ec2, eks, iam
 
 from components.aws.eks_config import Architecture, EksConfig
+from components.aws.service_role import service_role
 
 IMAGES = {
     Architecture.X86_64: "AL2023_x86_64_STANDARD",
@@ -75,26 +75,12 @@ def _role(
     name: str, tags: Mapping[str, str], opts: pulumi.ResourceOptions
 ) -> tuple[iam.Role, list[pulumi.Resource]]:
     """What the machines may do themselves; pods cannot get at it, see the hop limit below."""
-    role = iam.Role(
+    role = service_role(
         name,
-        description="what nodes of the cluster may do before their pods run",
-        assume_role_policy=json.dumps(
-            {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {
-                        "Effect": "Allow",
-                        "Principal": {"Service": "ec2.amazonaws.com"},
-                        "Action": "sts:AssumeRole",
-                    }
-                ],
-            }
-        ),
-        force_detach_policies=True,
-        max_session_duration=3600,
-        path="/",
-        tags=tags,
-        opts=opts,
+        "ec2.amazonaws.com",
+        "what nodes of the cluster may do before their pods run",
+        tags,
+        opts,
     )
     permissions = [
         iam.RolePolicyAttachment(f"{name}-{right}", role=role.name, policy_arn=policy, opts=opts)

@@ -4,7 +4,6 @@ Leaves out pooling (pgbouncer.py) and dumps (backups.py), which work with any da
 network (network.py).
 """
 
-import json
 from dataclasses import dataclass
 
 import pulumi
@@ -23,6 +22,7 @@ from components.aws.rds_config import (
     parameters,
 )
 from components.aws.security_group import server_group
+from components.aws.service_role import service_role
 from components.database import Login, TlsMode
 from components.generated_secrets import GeneratedSecrets
 from components.network_policy import allow_addresses
@@ -176,29 +176,13 @@ class RdsPostgres(pulumi.ComponentResource):
 
     def _monitoring_role(self) -> tuple[iam.Role, pulumi.Resource]:
         """What enhanced monitoring runs as, and what has to exist before it is used."""
-        role = iam.Role(
+        role = service_role(
             f"{self._name}-monitoring",
-            description=f"lets RDS write the operating system's figures of {self._id}",
-            assume_role_policy=json.dumps(
-                {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {
-                            "Effect": "Allow",
-                            "Principal": {"Service": "monitoring.rds.amazonaws.com"},
-                            "Action": "sts:AssumeRole",
-                            "Condition": {
-                                "StringEquals": {"aws:SourceAccount": self._args.aws.account_id}
-                            },
-                        }
-                    ],
-                }
-            ),
-            force_detach_policies=True,
-            max_session_duration=3600,
-            path="/",
-            tags=self._tags,
-            opts=self._replaceable,
+            "monitoring.rds.amazonaws.com",
+            f"lets RDS write the operating system's figures of {self._id}",
+            self._tags,
+            self._replaceable,
+            account_id=self._args.aws.account_id,
         )
         permission = iam.RolePolicyAttachment(
             f"{self._name}-monitoring",

@@ -13,6 +13,7 @@ from pulumi_aws import chatbot, iam, sns
 from components.aws.alert_ladder import Channel
 from components.aws.kms import Statement, encryption_key
 from components.aws.monitoring_config import Level, MonitoringConfig
+from components.aws.service_role import service_role
 
 PUBLISHERS = (
     "cloudwatch.amazonaws.com",
@@ -167,27 +168,13 @@ def make_slack_channel(
 ) -> None:
     """Posts all topics' messages, of whatever region, into one Slack channel (S-41)."""
     tags = {"nextstack/component": name}
-    role = iam.Role(
+    role = service_role(
         f"{name}-slack",
-        description=f"what the Slack channel of {prefix} may read: graphs of alarms",
-        assume_role_policy=json.dumps(
-            {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {
-                        "Effect": "Allow",
-                        "Principal": {"Service": "chatbot.amazonaws.com"},
-                        "Action": "sts:AssumeRole",
-                        "Condition": {"StringEquals": {"aws:SourceAccount": account_id}},
-                    }
-                ],
-            }
-        ),
-        force_detach_policies=True,
-        max_session_duration=3600,
-        path="/",
-        tags=tags,
-        opts=opts,
+        "chatbot.amazonaws.com",
+        f"what the Slack channel of {prefix} may read: graphs of alarms",
+        tags,
+        opts,
+        account_id=account_id,
     )
     iam.RolePolicyAttachment(f"{name}-slack", role=role.name, policy_arn=READ_ONLY, opts=opts)
     chatbot.SlackChannelConfiguration(

@@ -3,7 +3,6 @@
 Leaves out what the application does with them; its pods have a role, and the bucket's name.
 """
 
-import json
 from dataclasses import dataclass
 
 import pulumi
@@ -12,6 +11,7 @@ from pulumi_aws import iam, s3
 from components.aws.bucket import BucketArgs, LifecycleRule, PrivateBucket, private_bucket
 from components.aws.config import AwsConfig
 from components.aws.pod_identity import Right, pod_role
+from components.aws.service_role import service_role
 from components.aws.uploads_config import UploadsConfig
 from components.pod_identity import PodIdentity, Pods, allow_agent
 
@@ -153,20 +153,12 @@ class Uploads(pulumi.ComponentResource):
         aws = self._args.aws
         # Without a condition on the source, which S3 documents for none of its replications; only
         # somebody of this account can give a bucket the role.
-        trust = {
-            "Effect": "Allow",
-            "Principal": {"Service": "s3.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-        role = iam.Role(
+        role = service_role(
             f"{self._name}-replication",
-            description=f"lets S3 copy {self._args.config.bucket} to the recovery region",
-            assume_role_policy=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-            force_detach_policies=True,
-            max_session_duration=3600,
-            path="/",
-            tags=self._tags,
-            opts=self._replaceable,
+            "s3.amazonaws.com",
+            f"lets S3 copy {self._args.config.bucket} to the recovery region",
+            self._tags,
+            self._replaceable,
         )
         rights: list[Right] = [
             {"Action": ["s3:GetReplicationConfiguration", "s3:ListBucket"], "Resource": source.arn},

@@ -3,7 +3,6 @@
 Leaves out VPN and peering, and the security groups of what lives in it (security_group.py).
 """
 
-import json
 from dataclasses import dataclass
 
 import pulumi
@@ -12,6 +11,7 @@ from pulumi_aws import cloudwatch, ec2, iam, vpc
 from components.aws.config import AwsConfig
 from components.aws.kms import encryption_key
 from components.aws.network_config import NatGateways, NetworkConfig
+from components.aws.service_role import service_role
 
 EVERYWHERE = "0.0.0.0/0"
 ICMP, TCP, UDP, ALL = "1", "6", "17", "-1"
@@ -129,15 +129,14 @@ class Vpc(pulumi.ComponentResource):
             tags=self._tags(name),
             opts=self._child,
         )
-        role = iam.Role(
+        role = service_role(
             name,
-            description=f"lets the network {self._args.cluster_name} write its flow logs",
-            assume_role_policy=_trust_flow_logs(aws),
-            force_detach_policies=True,
-            max_session_duration=3600,
-            path="/",
-            tags=self._tags(name),
-            opts=self._replaceable,
+            "vpc-flow-logs.amazonaws.com",
+            f"lets the network {self._args.cluster_name} write its flow logs",
+            self._tags(name),
+            self._replaceable,
+            account_id=aws.account_id,
+            source_arn=f"arn:aws:ec2:{aws.region}:{aws.account_id}:vpc-flow-log/*",
         )
         rights = iam.RolePolicy(
             name,
@@ -382,18 +381,3 @@ def _entry(
         "from_port": ports[0],
         "to_port": ports[1],
     }
-
-
-def _trust_flow_logs(aws: AwsConfig) -> str:
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "vpc-flow-logs.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-        "Condition": {
-            "StringEquals": {"aws:SourceAccount": aws.account_id},
-            "ArnLike": {
-                "aws:SourceArn": f"arn:aws:ec2:{aws.region}:{aws.account_id}:vpc-flow-log/*"
-            },
-        },
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
